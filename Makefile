@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only
+#
+# The door: every command a user or developer needs. The build itself is in
+# meson.build; `make help` lists the targets.
+.POSIX:
+
+BUILD = build
+PREFIX = /usr/local
+DESTDIR =
+ARGS =
+QUICK =
+
+all: deps-build $(BUILD)/build.ninja
+	@ninja -C $(BUILD)
+
+help:
+	@echo 'make               build the library, the tests and the example program'
+	@echo 'make run           build, then pack real files into a pool (ARGS="file ...")'
+	@echo 'make check         all deterministic tests, in several builds'
+	@echo 'make bench         speed against other allocators (QUICK=1: a short run)'
+	@echo 'make lint          formatting, static analysis, manual pages, licence lines, ...'
+	@echo 'make format        bring the C files into the form that make lint asks for'
+	@echo 'make install       install below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
+	@echo 'make clean         remove everything that was built'
+	@echo 'Missing packages are installed with apt-get, and named; elsewhere only named.'
+
+$(BUILD)/build.ninja:
+	@meson setup $(BUILD) --prefix='$(PREFIX)'
+
+run: all
+	@$(BUILD)/examples/zspack --svg $(BUILD)/pool.svg $(ARGS)
+
+check: deps-check
+	@BUILD=$(BUILD) scripts/check
+
+lint: deps-lint
+	@scripts/lint
+
+format:
+	@find include src tests bench examples -name '*.[ch]' -exec clang-format -i {} +
+
+bench: deps-bench $(BUILD)/build.ninja
+	@meson configure $(BUILD) -Dtests=enabled -Dbench=enabled
+	@ninja -C $(BUILD)
+	@BUILD=$(BUILD) QUICK=$(QUICK) sh bench/run
+
+install: all
+	@meson configure $(BUILD) -Dprefix='$(PREFIX)'
+	@DESTDIR='$(DESTDIR)' meson install -C $(BUILD)
+	@if test -z "$(DESTDIR)" && test "`id -u`" = 0; then ldconfig; fi
+
+clean:
+	rm -rf $(BUILD) build-check
+
+deps-build:
+	@scripts/deps build
+
+deps-check:
+	@scripts/deps build check
+
+deps-lint:
+	@scripts/deps build lint
+
+deps-bench:
+	@scripts/deps build bench
+
+.PHONY: all help run check lint format bench install clean \
+	deps-build deps-check deps-lint deps-bench

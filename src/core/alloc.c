@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/*
+ * zs_malloc() and zs_free(): which class, which shard, a slot, a handle.
+ */
+#include "core/core.h"
+
+/* --- classes open as they pay --- */
+
+/* The width of the range of sizes that go to an open class: from the one below it. */
+static size_t class_width(const struct zs_pool *pool, const struct shard *shard, unsigned class,
+			  int below)
+{
+	unsigned base = shard->run * SHARD_CLASSES;
+	size_t lower = base + (unsigned)(below + 1) ? zs_class_size(pool, base + (unsigned)below)
+						    : 0;
+
+	return shard->class[class].size - lower;
+}
+
+/*
+ * The open class that takes a size of this class. A wide class costs each object
+ * a part of its width in rounding, a further class costs half a page on the
+ * average: when the objects' loss has grown to that, the class in the middle of
+ * the range opens, if more of its objects go into a zspage. *opened: the bit of the class that was opened, or 0.
+ */
+static unsigned target_class(const struct zs_pool *pool, struct shard *shard, unsigned class,
+			     uint32_t *opened)
+{
+	unsigned target = class + bit_first(shard->open >> class);
+
+	*opened = 0;
+	if (likely(target == class))
+		return target;
+	uint32_t lower = shard->open & ((UINT32_C(1) << class) - 1);
+	int below = lower ? (int)bit_last(lower) : -1;
+	size_t width = class_width(pool, shard, target, below);
+	if (shard->class[target].inuse * (uint64_t)width <= pool->page_size)
+		return target;
+
+	unsigned middle = (unsigned)(below + 1 + (int)target) / 2;
+	if (middle == target || shard->run * SHARD_CLASSES + middle < pool->min_class)
+		return target;
+	const struct size_class *finer = &shard->class[middle], *wider = &shard->class[target];
+	if (finer->slots * wider->pages_per_zspage <= wider->slots * finer->pages_per_zspage)
+		return target;
+	*opened = UINT32_C(1) << middle;
+	shard->open |= *opened;
+	return middle >= class ? middle : target;
+}
+
+/* --- allocation --- */
+
+/*
+ * How far to go for a slot: room there is; new pages; or, when nothing else is
+ * to be had, room in any larger class of the shard.
+ */
+enum growth { ROOM_ONLY, MAY_GROW, ANY_ROOM };
+
+/* EBUSY: there is no room, and growing is not allowed or not possible. */
+static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, size_t size,
+		     enum growth growth, zs_handle *handle)
+{
+	uint32_t opened, loc;
+	int error;
+
+	zs_lock(pool, &shard->lock);
+	unsigned target = target_class(pool, shard, class, &opened);
+	while (growth == ANY_ROOM && !shard->class[target].room && target < SHARD_CLASSES - 1)
+		target++;
+	error = growth != MAY_GROW && !shard->class[target].room ? ZS_EBUSY
+								 : zs_handle_reserve(pool, shard);
+	if (likely(!error)) {
+		error = zs_slot_alloc(pool, shard, target, &loc);
+		if (unlikely(error))
+			zs_handle_unreserve(pool, shard);
+	}
+	if (unlikely(error)) {
+		shard->open &= ~opened;
+		zs_unlock(&shard->lock);
+		return error;
+	}
+	*handle = zs_handle_take(pool, shard, loc);
+	if (unlikely(++shard->allocations % 64 == 0))
+		zs_forget_peak(pool);
+#if ZS_DEBUG
+	zs_debug_alloc(&(struct debug_slot){ pool, &shard->class[target],
+					     zs_zspage(pool, shard, loc >> SLOT_BITS),
+					     loc & (MAX_SLOTS - 1) },
+		       size);
+#endif
+	(void)size;
+	if (unlikely(zs_wants_compaction(shard)))
+		zs_compact_step_auto(pool, shard);
+	zs_unlock(&shard->lock);
+	return ZS_OK;
+}
+
+static struct shard *next_in_run(const struct zs_pool *pool, const struct shard *shard)
+{
+	uint32_t next = atomic_load_explicit(&shard->next, memory_order_acquire);
+
+	return next ? zs_shard(pool, next) : NULL;
+}
+
+/* What a malloc wants, and the shard that it tries first. */
+struct request {
+	struct run *run;
+	struct shard *hint;
+	unsigned lane;
+	unsigned class; /* in the run */
+	size_t size;
+};
+
+static void set_hint(const struct request *request, const struct shard *shard)
+{
+	atomic_store_explicit(&request->run->hint[request->lane], shard->self, memory_order_release);
+}
+
+/*
+ * The first object of a shard is allocated before others see the shard, so that
+ * nothing is left of it if that fails.
+ */
+static int malloc_in_new_shard(struct zs_pool *pool, const struct request *request, zs_handle *handle)
+{
+	struct shard *shard;
+	int error = zs_make_shard(pool, (unsigned)(request->run - pool->runs), &shard);
+
+	if (error)
+		return error;
+	error = malloc_in(pool, shard, request->class, request->size, MAY_GROW, handle);
+	zs_finish_shard(pool, shard, !error);
+	if (!error)
+		set_hint(request, shard);
+	return error;
+}
+
+/* The next shard of a run, going round. */
+static struct shard *next_around(const struct zs_pool *pool, const struct request *request,
+				 const struct shard *shard)
+{
+	struct shard *next = next_in_run(pool, shard);
+
+	return next ? next : zs_shard(pool, load_relaxed(&request->run->first));
+}
+
+/* Whether a shard is where another lane allocates: its room is left to that. */
+static bool is_taken(const struct request *request, const struct shard *shard)
+{
+	for (unsigned lane = 0; lane < LANES; lane++) {
+		if (lane != request->lane && load_relaxed(&request->run->hint[lane]) == shard->self)
+			return shard != request->hint;
+	}
+	return false;
+}
+
+/* Shards of a run that are asked for room before one of them grows. */
+#define MAX_ASKED 16
+
+/* Asks the shards of a run in turn, from the hint on. ZS_EBUSY: none has room, or may grow. */
+static int malloc_around(struct zs_pool *pool, const struct request *request, enum growth growth,
+			 int most, struct shard **shard, zs_handle *handle)
+{
+	int error = ZS_EBUSY;
+
+	*shard = request->hint;
+	for (int asked = 0; asked < most; asked++) {
+		if (!is_taken(request, *shard))
+			error = malloc_in(pool, *shard, request->class, request->size, growth, handle);
+		if (error != ZS_EBUSY)
+			break;
+		*shard = next_around(pool, request, *shard);
+		if (*shard == request->hint)
+			break;
+	}
+	return error;
+}
+
+/*
+ * Once a run has several shards, room in any of them comes before a new page,
+ * within reason; a new shard comes last. The shard that had room is tried first from
+ * now on, unless it may be another lane's.
+ */
+static int malloc_in_run(struct zs_pool *pool, const struct request *request, zs_handle *handle)
+{
+	struct shard *shard;
+	int error = malloc_around(pool, request, ROOM_ONLY, MAX_ASKED, &shard, handle);
+
+	if (!error && load_relaxed(&request->run->collisions) < SPREAD_AFTER)
+		set_hint(request, shard);
+	if (error != ZS_EBUSY)
+		return error;
+	error = malloc_around(pool, request, MAY_GROW, INT32_MAX, &shard, handle);
+	if (!error)
+		set_hint(request, shard);
+	return error == ZS_EBUSY ? malloc_in_new_shard(pool, request, handle) : error;
+}
+
+static unsigned lane_of(const struct run *run)
+{
+	if (likely(load_relaxed(&run->collisions) < SPREAD_AFTER))
+		return 0;
+	return zs_port_lane() % LANES;
+}
+
+static void note_collision(const struct zs_pool *pool, struct run *run)
+{
+	uint32_t collisions = load_relaxed(&run->collisions);
+
+	/* Small pages have one shard a run, so there is nothing to divide. */
+	if (collisions < SPREAD_AFTER && !pool->shard_memory)
+		store_relaxed(&run->collisions, collisions + 1);
+}
+
+static int malloc_of_class(struct zs_pool *pool, unsigned class, size_t size, zs_handle *handle)
+{
+	struct request request = {
+		.run = &pool->runs[class / SHARD_CLASSES],
+		.class = class % SHARD_CLASSES,
+		.size = size,
+	};
+	request.lane = lane_of(request.run);
+	uint32_t hint = atomic_load_explicit(&request.run->hint[request.lane], memory_order_acquire);
+	if (unlikely(!hint))
+		return malloc_in_new_shard(pool, &request, handle);
+
+	struct shard *shard = request.hint = zs_shard(pool, hint);
+	if (unlikely(load_relaxed(&shard->lock.held)))
+		note_collision(pool, request.run);
+	if (likely(!load_relaxed(&shard->next) && hint == load_relaxed(&request.run->first))) {
+		int error = malloc_in(pool, shard, request.class, size, MAY_GROW, handle);
+		if (likely(error != ZS_EBUSY))
+			return error;
+	}
+	return malloc_in_run(pool, &request, handle);
+}
+
+/* Room in a slot that is too large is better than none. */
+static int malloc_anywhere(struct zs_pool *pool, unsigned class, size_t size, zs_handle *handle)
+{
+	for (unsigned run = class / SHARD_CLASSES; run < pool->nruns; run++) {
+		uint32_t first = atomic_load(&pool->runs[run].first);
+		struct shard *shard = first ? zs_shard(pool, first) : NULL;
+
+		for (; shard; shard = next_in_run(pool, shard)) {
+			if (malloc_in(pool, shard, class % SHARD_CLASSES, size, ANY_ROOM, handle) ==
+			    ZS_OK)
+				return ZS_OK;
+		}
+		/* In the next run every class is large enough. */
+		class = (run + 1) * SHARD_CLASSES;
+	}
+	return ZS_ENOMEM;
+}
+
+/* No page could be had: what is held back or could be squeezed out is better used than refused. */
+static int malloc_the_last(struct zs_pool *pool, unsigned class, size_t size, zs_handle *handle,
+			   int error)
+{
+	size_t dropped = zs_drop_kept(pool);
+	bool squeezed = pool->compaction == ZS_COMPACTION_AUTO && zs_compact(pool);
+
+	if ((dropped || squeezed) && malloc_of_class(pool, class, size, handle) == ZS_OK)
+		return ZS_OK;
+	return malloc_anywhere(pool, class, size, handle) == ZS_OK ? ZS_OK : error;
+}
+
+zs_handle zs_malloc(struct zs_pool *pool, size_t size)
+{
+	zs_handle handle = 0;
+
+	if (unlikely(size - 1 >= pool->max_object_size)) {
+		zs_fail(pool, size ? ZS_EMSGSIZE : ZS_EINVAL);
+		return 0;
+	}
+	unsigned class = zs_class_of(pool, size);
+	int error = malloc_of_class(pool, class, size, &handle);
+	if (unlikely(error))
+		error = malloc_the_last(pool, class, size, &handle, error);
+	if (unlikely(error))
+		zs_fail(pool, error);
+	return handle;
+}
+
+/* --- freeing --- */
+
+void zs_free(struct zs_pool *pool, zs_handle handle)
+{
+	struct zs_object object;
+
+	if (!handle || !zs_find(pool, handle, &object))
+		return;
+	struct shard *shard = object.shard;
+	uint32_t loc = *object.entry & LOC_MASK;
+	const struct zspage *zspage = zs_zspage(pool, shard, loc >> SLOT_BITS);
+	const struct size_class *class = &shard->class[zspage->class];
+	if (unlikely(zs_entry_pins(*object.entry))) {
+		zs_unlock(&shard->lock);
+		zs_misuse(pool, ZS_MISUSE_FREE_MAPPED, handle);
+		return;
+	}
+#if ZS_DEBUG
+	struct debug_slot slot = { pool, class, zs_zspage(pool, shard, loc >> SLOT_BITS),
+				   loc & (MAX_SLOTS - 1) };
+	if (!zs_debug_intact(&slot)) {
+		zs_unlock(&shard->lock);
+		zs_misuse(pool, ZS_MISUSE_OVERRUN, handle);
+		return;
+	}
+	zs_debug_free(&slot);
+#endif
+	zs_handle_free(pool, &object);
+	zs_ref empty = zs_slot_free(pool, shard, loc);
+	if (unlikely(zs_wants_compaction(shard)))
+		zs_compact_step_auto(pool, shard);
+	zs_unlock(&shard->lock);
+	if (unlikely(empty))
+		zs_zspage_release(pool, class, empty);
+}

@@ -1,0 +1,521 @@
+/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/*
+ * Compaction. A pass over a shard has three parts:
+ *   plan: per class, the emptiest zspages become sources as far as the room in
+ *         the others holds what is in them; the last one perhaps only from some
+ *         page on. A source's limit says from which slot on it is to be empty.
+ *   scan: the shard's handle blocks are walked, and each object that lies at or
+ *         above the limit of its zspage is moved. There is no table that leads
+ *         from slots to handles: it would cost every object, always, what the
+ *         walk costs only when there is something to gain.
+ *   trim: the pages above the limits go back.
+ * The pass can stop after any object and be taken up by any thread; the lock is
+ * held for one step of it, which copies one object at most. Objects that are
+ * mapped stay, and their zspages with them.
+ */
+#include "core/core.h"
+
+/* --- plan --- */
+
+static unsigned count_from(const struct size_class *class, const struct zspage *zspage,
+			   unsigned from)
+{
+	unsigned count = 0, w = from / 64;
+
+	if (from >= class->slots)
+		return 0;
+	count = bit_count64(zspage->map[w] >> from % 64);
+	for (w++; w < class->map_words; w++)
+		count += bit_count64(zspage->map[w]);
+	return count;
+}
+
+struct source {
+	unsigned limit; /* slots that stay */
+	unsigned pages; /* that stay */
+	uint32_t wants; /* free slots: for the objects from limit on, and those lost there */
+	unsigned moves; /* objects from limit on */
+};
+
+/*
+ * How far down a zspage can be emptied while its class has so many free slots,
+ * its own included. As pages go one by one from the top, it wants more and more.
+ */
+static struct source plan_source(const struct zs_pool *pool, const struct size_class *class,
+				 const struct zspage *zspage, uint32_t room)
+{
+	unsigned real = zs_real_slots(pool, class, zspage);
+	struct source best = { real, zspage->pages, 0, 0 };
+
+	for (unsigned pages = zspage->pages; pages-- > 0;) {
+		size_t fit = ((size_t)pages << pool->page_shift) / class->size;
+		unsigned limit = fit < real ? (unsigned)fit : real;
+		unsigned moves = count_from(class, zspage, limit);
+		unsigned lost = real - limit - moves;
+
+		if (moves + lost > room)
+			break;
+		best = (struct source){ limit, pages, moves + lost, moves };
+	}
+	return best;
+}
+
+static void make_source(struct zs_pool *pool, struct shard *shard, uint32_t index,
+			const struct source *source)
+{
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+
+	zspage->flags |= ZSPAGE_SOURCE;
+	if (zspage->flags & ZSPAGE_KEPT) {
+		zspage->flags &= (uint8_t)~ZSPAGE_KEPT;
+		atomic_fetch_sub(&pool->kept_pages, zspage->pages);
+	}
+	zs_set_limit(pool, shard, zspage, source->limit);
+	zs_regroup(pool, shard, index, zspage);
+	shard->to_move += source->moves;
+}
+
+/* Groups in the order in which their zspages are worth emptying: those without room first. */
+static const uint8_t emptiest_first[] = { GROUP_SOURCE, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+
+/* Free slots of a class whose pages are real, whether compaction lets them be used or not. */
+uint32_t zs_free_slots(const struct zs_pool *pool, const struct shard *shard,
+		       const struct size_class *class)
+{
+	uint32_t count = 0;
+
+	if (shard->pass == PASS_IDLE)
+		return class->room;
+	for (unsigned i = 0; i < sizeof(emptiest_first); i++) {
+		for (uint32_t next = class->head[emptiest_first[i]]; next;) {
+			const struct zspage *zspage = zs_zspage(pool, shard, next - 1);
+
+			count += zs_real_slots(pool, class, zspage) - zspage->inuse;
+			next = zspage->next;
+		}
+	}
+	return count;
+}
+
+/*
+ * Chooses the sources of a class, the emptiest first, and if make is set (and no
+ * pass is under way) makes them so. Returns the pages to be gained.
+ */
+static uint64_t plan_class(struct zs_pool *pool, struct shard *shard, unsigned class_index,
+			   bool make)
+{
+	struct size_class *class = &shard->class[class_index];
+	uint32_t room = zs_free_slots(pool, shard, class);
+	uint64_t gain = 0;
+
+	for (unsigned i = 0; i < sizeof(emptiest_first) && room; i++) {
+		for (uint32_t next = class->head[emptiest_first[i]]; next && room;) {
+			uint32_t index = next - 1;
+			const struct zspage *zspage = zs_zspage(pool, shard, index);
+			struct source source = plan_source(pool, class, zspage, room);
+
+			next = zspage->next;
+			if (source.pages == zspage->pages ||
+			    (make && zspage->flags & ZSPAGE_PINNED))
+				continue;
+			gain += zspage->pages - source.pages;
+			room -= source.wants;
+			if (make)
+				make_source(pool, shard, index, &source);
+		}
+	}
+	return gain;
+}
+
+uint64_t zs_class_gain(const struct zs_pool *pool, const struct shard *shard, unsigned class)
+{
+	return plan_class((struct zs_pool *)(uintptr_t)pool, (struct shard *)(uintptr_t)shard,
+			  class, false);
+}
+
+/* --- when --- */
+
+/* By how much room may grow before automatic compaction looks, and acts while many objects are freed. */
+#define STRICT_SHARE 7 /* 1/128 of the shard's pages */
+#define LAZY_SHARE   3 /* 1/8 */
+
+static uint64_t slack(const struct zs_pool *pool, const struct shard *shard, unsigned share)
+{
+	return ((shard->npages >> share) + 2) << pool->page_shift;
+}
+
+/* Automatic compaction looks again once room has grown by the strict share. */
+void zs_set_trigger(const struct zs_pool *pool, struct shard *shard)
+{
+	if (shard->room_bytes < shard->settled_bytes)
+		shard->settled_bytes = shard->room_bytes;
+	shard->trigger_bytes = UINT64_MAX;
+	if (pool->compaction == ZS_COMPACTION_AUTO)
+		shard->trigger_bytes =
+			shard->pass == PASS_IDLE
+				? shard->settled_bytes + slack(pool, shard, STRICT_SHARE)
+				: 0;
+}
+
+/* What room there is now no pass can help. */
+static void settle(const struct zs_pool *pool, struct shard *shard)
+{
+	shard->settled_bytes = shard->room_bytes;
+	zs_set_trigger(pool, shard);
+}
+
+/*
+ * While the pool is smaller than it was of late many objects are being freed, and
+ * what is moved now may be free soon: then room may grow by the lazy share.
+ */
+static bool is_worthwhile(const struct zs_pool *pool, struct shard *shard)
+{
+	size_t total = load_relaxed(&pool->total_pages), peak = load_relaxed(&pool->recent_peak);
+
+	if (total + (peak >> 5) >= peak ||
+	    shard->room_bytes > shard->settled_bytes + slack(pool, shard, LAZY_SHARE))
+		return true;
+	shard->trigger_bytes = shard->room_bytes + slack(pool, shard, STRICT_SHARE);
+	return false;
+}
+
+/* What was mapped when compaction last came by may be mapped no more. */
+static void forget_pinned(const struct zs_pool *pool, struct shard *shard)
+{
+	if (!shard->met_pinned)
+		return;
+	shard->met_pinned = false;
+	for (uint32_t index = 0; index < shard->nzspages; index++) {
+		if (!(*zs_table(pool, shard, index) & ZTAB_FREE))
+			zs_zspage(pool, shard, index)->flags &= (uint8_t)~ZSPAGE_PINNED;
+	}
+}
+
+/* Starts a pass if there is anything to gain. */
+static bool begin_pass(struct zs_pool *pool, struct shard *shard)
+{
+	uint64_t gain = 0;
+
+	for (unsigned class = 0; class < SHARD_CLASSES; class ++) {
+		if (shard->class[class].room)
+			gain += plan_class(pool, shard, class, true);
+	}
+	settle(pool, shard);
+	if (!gain)
+		return false;
+	shard->trigger_bytes = pool->compaction == ZS_COMPACTION_AUTO ? 0 : UINT64_MAX;
+	shard->pass = PASS_SCAN;
+	shard->cursor = shard->blocks;
+	shard->cursor_index = 0;
+	return true;
+}
+
+/* --- scan --- */
+
+/* What one step did. */
+struct step {
+	uint64_t moved_bytes;
+	uint64_t freed_pages;
+	unsigned skipped; /* sources in which a mapped object was met */
+	bool over;        /* the pass has ended */
+};
+
+/* Moves an object away; returns whether there was room for it. */
+static bool move_object(struct zs_pool *pool, struct shard *shard, uint32_t *entry,
+			struct step *step, zs_ref *empty)
+{
+	uint32_t from = *entry & LOC_MASK, to;
+	struct zspage *source = zs_zspage(pool, shard, from >> SLOT_BITS);
+	struct size_class *class = &shard->class[source->class];
+
+	if (!zs_slot_move_target(pool, shard, source->class, &to))
+		return false;
+	zs_slot_copy(pool, class, zs_zspage(pool, shard, to >> SLOT_BITS), to & (MAX_SLOTS - 1),
+		     source, from & (MAX_SLOTS - 1));
+	*entry = (*entry & ~LOC_MASK) | to;
+	step->moved_bytes += class->size;
+	shard->moved_objects++;
+	*empty = zs_slot_free(pool, shard, from);
+	return true;
+}
+
+/* Whether an entry's object is to be moved; notes the mapped ones. */
+static bool is_to_move(const struct zs_pool *pool, struct shard *shard, uint32_t entry,
+		       struct step *step)
+{
+	uint32_t loc = entry & LOC_MASK;
+	struct zspage *zspage = zs_zspage(pool, shard, loc >> SLOT_BITS);
+
+	if (likely((loc & (MAX_SLOTS - 1)) < zspage->limit || !(zspage->flags & ZSPAGE_SOURCE)))
+		return false;
+	if (likely(!zs_entry_pins(entry)))
+		return true;
+	step->skipped += !(zspage->flags & ZSPAGE_PINNED);
+	zspage->flags |= ZSPAGE_PINNED;
+	shard->met_pinned = true;
+	return false;
+}
+
+/*
+ * Visits the entries of the block under the cursor up to the first that can be
+ * moved. The emptied zspage, if any, is released without the lock.
+ */
+static void scan_block(struct zs_pool *pool, struct shard *shard, struct step *step)
+{
+	if (!shard->cursor || !shard->to_move) {
+		shard->pass = PASS_TRIM;
+		shard->cursor = 0;
+		shard->cursor_index = 0;
+		return;
+	}
+	struct handle_block *block = zs_block(pool, shard->cursor);
+	if (shard->cursor_index == 0)
+		zs_block_pack(pool, block);
+	for (unsigned i = shard->cursor_index; i < pool->block_handles; i++) {
+		if (!zs_is_live(block, i))
+			continue;
+		uint32_t *entry = zs_entry(pool, block, i);
+		zs_ref empty = 0;
+		if (!is_to_move(pool, shard, *entry, step))
+			continue;
+		const struct size_class *class =
+			&shard->class[zs_zspage(pool, shard, (*entry & LOC_MASK) >> SLOT_BITS)
+					      ->class];
+		if (!move_object(pool, shard, entry, step, &empty))
+			continue;
+		shard->cursor_index = i + 1;
+		if (empty) {
+			unsigned pages = ((struct zspage *)zs_ptr(pool, empty))->pages;
+
+			step->freed_pages += pages;
+			shard->compacted_pages += pages;
+			zs_unlock(&shard->lock);
+			zs_zspage_release(pool, class, empty);
+			zs_lock(pool, &shard->lock);
+		}
+		return;
+	}
+	shard->cursor = block->next;
+	shard->cursor_index = 0;
+}
+
+/* --- trim --- */
+
+/* The next source in the shard's table, NULL if there is none left; its index is the cursor's. */
+static struct zspage *next_source(const struct zs_pool *pool, struct shard *shard)
+{
+	for (; shard->cursor_index < shard->nzspages; shard->cursor_index++) {
+		if (*zs_table(pool, shard, shard->cursor_index) & ZTAB_FREE)
+			continue;
+		struct zspage *zspage = zs_zspage(pool, shard, shard->cursor_index);
+		if (zspage->flags & ZSPAGE_SOURCE)
+			return zspage;
+	}
+	return NULL;
+}
+
+static void end_pass(const struct zs_pool *pool, struct shard *shard, struct step *step)
+{
+	shard->pass = PASS_IDLE;
+	settle(pool, shard);
+	step->over = true;
+}
+
+/* Gives back what one source has above its limit (or above an object that had to stay). */
+static void trim_source(struct zs_pool *pool, struct shard *shard, struct step *step)
+{
+	struct zspage *zspage = next_source(pool, shard);
+	uint32_t index = shard->cursor_index;
+
+	if (!zspage) {
+		end_pass(pool, shard, step);
+		return;
+	}
+	struct size_class *class = &shard->class[zspage->class];
+	unsigned top = zs_top_slot(class, zspage);
+	unsigned from = zs_pages_for(pool, class, top > zspage->limit ? top : zspage->limit);
+	unsigned to = zspage->pages;
+
+	shard->to_move -= count_from(class, zspage, zspage->limit);
+	zs_unlist(pool, shard, index, zspage);
+	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
+	zspage->flags |= ZSPAGE_BUSY;
+	zspage->pages = (uint8_t)from;
+	class->npages -= to - from;
+	shard->npages -= to - from;
+	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
+	zs_lock(pool, &pool->lock);
+	pool->releasing_pages += to - from;
+	zs_unlock(&pool->lock);
+	step->freed_pages += to - from;
+	shard->compacted_pages += to - from;
+	if (to > from) {
+		zs_unlock(&shard->lock);
+		zs_trim(pool, class, zspage, from, to);
+		zs_lock(pool, &shard->lock);
+	}
+	zspage->flags &= (uint8_t)~ZSPAGE_BUSY;
+	zs_ref empty = zs_retire_if_empty(pool, shard, index);
+	if (empty) {
+		zs_unlock(&shard->lock);
+		zs_zspage_release(pool, class, empty);
+		zs_lock(pool, &shard->lock);
+	}
+}
+
+/* One step of the pass under way. The lock is held before and after, not always between. */
+static struct step do_step(struct zs_pool *pool, struct shard *shard)
+{
+	struct step step = { 0 };
+
+	if (shard->pass == PASS_SCAN)
+		scan_block(pool, shard, &step);
+	else if (shard->pass == PASS_TRIM)
+		trim_source(pool, shard, &step);
+	else
+		step.over = true;
+	return step;
+}
+
+/*
+ * What an allocation or a free does for automatic compaction at most, in a pass
+ * that began when there was little room, and in one that was put off.
+ */
+#define AUTO_STEPS  8
+#define AUTO_BYTES  2048
+#define LAZY_FACTOR 4
+
+/*
+ * Automatic compaction: each allocation and each free in a shard that has
+ * enough to gain takes a few steps, as many as it takes to keep up with frees
+ * that go on.
+ */
+void zs_compact_step_auto(struct zs_pool *pool, struct shard *shard)
+{
+	uint64_t moved = 0;
+
+	if (shard->pass == PASS_IDLE) {
+		if (!is_worthwhile(pool, shard))
+			return;
+		forget_pinned(pool, shard);
+		if (!begin_pass(pool, shard))
+			return;
+	}
+	unsigned factor = shard->room_bytes >> pool->page_shift > shard->npages >> 4 ? LAZY_FACTOR
+										     : 1;
+	for (unsigned i = 0; i < AUTO_STEPS * factor && moved < AUTO_BYTES * factor; i++) {
+		struct step step = do_step(pool, shard);
+
+		if (step.over || step.freed_pages)
+			return;
+		moved += step.moved_bytes;
+	}
+}
+
+/* --- the calls --- */
+
+struct meter {
+	struct zs_compact_budget budget;
+	uint64_t deadline; /* 0: none */
+	struct zs_compact_result result;
+};
+
+static bool spent(const struct zs_pool *pool, const struct meter *meter)
+{
+	if (meter->budget.bytes && meter->result.moved_bytes >= meter->budget.bytes)
+		return true;
+	return meter->deadline && pool->port->ops->now() >= meter->deadline;
+}
+
+static void add_step(const struct zs_pool *pool, struct meter *meter, const struct step *step)
+{
+	meter->result.moved_bytes += step->moved_bytes;
+	meter->result.moved_objects += step->moved_bytes != 0;
+	meter->result.freed_bytes += step->freed_pages << pool->page_shift;
+	meter->result.skipped_zspages += step->skipped;
+}
+
+/* A full compaction plans anew: what a pass under way planned may be long ago. */
+static void abandon_pass(struct zs_pool *pool, struct shard *shard)
+{
+	for (uint32_t index = 0; index < shard->nzspages; index++) {
+		if (!(*zs_table(pool, shard, index) & ZTAB_FREE) &&
+		    zs_zspage(pool, shard, index)->flags & ZSPAGE_SOURCE)
+			zs_restore_source(pool, shard, index);
+	}
+	shard->pass = PASS_IDLE;
+	shard->cursor = 0;
+	zs_set_trigger(pool, shard);
+}
+
+/* Returns whether the budget ended it. */
+static bool compact_shard(struct zs_pool *pool, struct shard *shard, struct meter *meter)
+{
+	bool again = true;
+
+	zs_lock(pool, &shard->lock);
+	if (shard->pass != PASS_IDLE && !meter->budget.bytes && !meter->deadline)
+		abandon_pass(pool, shard);
+	if (shard->pass == PASS_IDLE)
+		forget_pinned(pool, shard);
+	while (again) {
+		/* A pass that gains nothing, because of what is mapped, is the last. */
+		again = shard->pass != PASS_IDLE;
+		if (shard->pass == PASS_IDLE && !begin_pass(pool, shard))
+			break;
+		/* However small the budget, a step is done: calls that go on get on. */
+		for (struct step step = { 0 }; !step.over;) {
+			step = do_step(pool, shard);
+			again |= step.freed_pages != 0;
+			add_step(pool, meter, &step);
+			/* Let others in. */
+			zs_unlock(&shard->lock);
+			if (!step.over && spent(pool, meter))
+				return true;
+			zs_lock_again(pool, &shard->lock);
+		}
+	}
+	zs_unlock(&shard->lock);
+	return false;
+}
+
+int zs_compact_some(struct zs_pool *pool, const struct zs_compact_budget *budget,
+		    struct zs_compact_result *result)
+{
+	struct meter meter = { .deadline = 0 };
+	bool stopped = false;
+
+	if (budget)
+		meter.budget = *budget;
+	if (meter.budget.nanoseconds && pool->port->ops->now)
+		meter.deadline = pool->port->ops->now() + meter.budget.nanoseconds;
+	meter.result.freed_bytes = zs_drop_kept(pool) << pool->page_shift;
+	for (struct shard *s = zs_next_shard(pool, NULL); s && !stopped; s = zs_next_shard(pool, s))
+		stopped = compact_shard(pool, s, &meter);
+	if (result) {
+		meter.result.remaining_bytes = zs_compactable_bytes(pool);
+		*result = meter.result;
+	}
+	return stopped;
+}
+
+uint64_t zs_compact(struct zs_pool *pool)
+{
+	struct zs_compact_result result;
+
+	zs_compact_some(pool, NULL, &result);
+	return result.freed_bytes;
+}
+
+uint64_t zs_compactable_bytes(struct zs_pool *pool)
+{
+	uint64_t pages = 0;
+
+	for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s)) {
+		zs_lock(pool, &s->lock);
+		for (unsigned class = 0; class < SHARD_CLASSES; class ++)
+			pages += zs_class_gain(pool, s, class);
+		zs_unlock(&s->lock);
+	}
+	return pages << pool->page_shift;
+}

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/*
+ * What debug builds (ZS_DEBUG) add: slots end in a footer that knows what was
+ * asked for, the bytes between object and footer have a known value, fresh and
+ * freed memory is poisoned, an object that is only mapped to be read must not
+ * change, and locks must be taken in their order. Shard lock.
+ */
+#include "core/core.h"
+
+#if ZS_DEBUG
+
+/* --- the order of locks --- */
+
+void zs_debug_lock(const struct zs_pool *pool, const struct zs_lock *lock)
+{
+	struct zs_held *held = zs_port_held();
+
+	if (!held)
+		return;
+	if (!held->shard_lock && !held->pool_lock)
+		held->pool = pool;
+	if (pool != held->pool)
+		return;
+	if (held->pool_lock || (held->shard_lock && lock != &pool->lock))
+		pool->port->ops->die("zsmalloc: locks are taken in the wrong order");
+	if (lock == &pool->lock)
+		held->pool_lock = lock;
+	else
+		held->shard_lock = lock;
+}
+
+void zs_debug_unlock(const struct zs_lock *lock)
+{
+	struct zs_held *held = zs_port_held();
+
+	if (!held)
+		return;
+	if (lock == held->pool_lock)
+		held->pool_lock = NULL;
+	if (lock == held->shard_lock)
+		held->shard_lock = NULL;
+}
+
+/* --- slots --- */
+
+#define POISON_FRESH 0x5a
+#define POISON_FREED 0x6b
+#define POISON_PAD   0xbb
+#define CANARY       UINT32_C(0xc0ffee11)
+
+struct footer {
+	uint32_t size;    /* asked of zs_malloc() */
+	uint32_t sum;     /* of the object when it was first mapped to be read */
+	uint32_t written; /* mapped to be written since it was last not mapped at all */
+	uint32_t canary;
+};
+
+_Static_assert(sizeof(struct footer) == ZS_FOOTER, "classes make room for the footer");
+
+static size_t footer_at(const struct debug_slot *s)
+{
+	return s->class->size - sizeof(struct footer);
+}
+
+static struct footer load(const struct debug_slot *s)
+{
+	struct footer footer;
+
+	zs_slot_read(s->pool, s->class, s->zspage, s->slot, footer_at(s), &footer, sizeof(footer));
+	return footer;
+}
+
+static void store(const struct debug_slot *s, const struct footer *footer)
+{
+	zs_slot_write(s->pool, s->class, s->zspage, s->slot, footer_at(s), footer, sizeof(*footer));
+}
+
+static unsigned char byte_at(const struct debug_slot *s, size_t offset)
+{
+	unsigned char byte;
+
+	zs_slot_read(s->pool, s->class, s->zspage, s->slot, offset, &byte, 1);
+	return byte;
+}
+
+static void fill(const struct debug_slot *s, size_t from, size_t to, unsigned char value)
+{
+	for (; from < to; from++)
+		zs_slot_write(s->pool, s->class, s->zspage, s->slot, from, &value, 1);
+}
+
+/* FNV-1a. */
+static uint32_t sum_of(const struct debug_slot *s, size_t size)
+{
+	uint32_t sum = UINT32_C(2166136261);
+
+	for (size_t i = 0; i < size; i++)
+		sum = (sum ^ byte_at(s, i)) * UINT32_C(16777619);
+	return sum;
+}
+
+void zs_debug_alloc(const struct debug_slot *s, size_t size)
+{
+	fill(s, 0, size, POISON_FRESH);
+	fill(s, size, footer_at(s), POISON_PAD);
+	store(s, &(struct footer){ .size = (uint32_t)size, .canary = CANARY });
+}
+
+void zs_debug_free(const struct debug_slot *s)
+{
+	fill(s, 0, s->class->size, POISON_FREED);
+}
+
+/* What was asked of zs_malloc(). */
+size_t zs_debug_size(const struct debug_slot *s)
+{
+	return load(s).size;
+}
+
+/* Whether nothing was written past the object's end. */
+bool zs_debug_intact(const struct debug_slot *s)
+{
+	struct footer footer = load(s);
+
+	if (footer.canary != CANARY || footer.size > footer_at(s))
+		return false;
+	for (size_t i = footer.size; i < footer_at(s); i++) {
+		if (byte_at(s, i) != POISON_PAD)
+			return false;
+	}
+	return true;
+}
+
+void zs_debug_map(const struct debug_slot *s, enum zs_mapmode mode, bool first)
+{
+	struct footer footer = load(s);
+
+	if (first) {
+		footer.written = 0;
+		footer.sum = sum_of(s, footer.size);
+	}
+	footer.written |= mode != ZS_MM_RO;
+	store(s, &footer);
+}
+
+/* At the last unmap: whether an object that was only to be read still is what it was. */
+bool zs_debug_ro_intact(const struct debug_slot *s)
+{
+	struct footer footer = load(s);
+
+	return footer.written || footer.sum == sum_of(s, footer.size);
+}
+
+#endif

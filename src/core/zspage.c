@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/*
+ * Zspages: made, filled from the low end, listed by fullness, trimmed from the
+ * high end, given back. Shard lock; zs_trim() and zs_zspage_release() are called
+ * without it, on zspages (or pages of one) that nobody else can reach.
+ */
+#include "core/core.h"
+
+/* --- geometry --- */
+
+/* How many slots lie completely in the real pages. */
+unsigned zs_real_slots(const struct zs_pool *pool, const struct size_class *class,
+		       const struct zspage *zspage)
+{
+	size_t slots = ((size_t)zspage->pages << pool->page_shift) / class->size;
+
+	return slots < class->slots ? (unsigned)slots : class->slots;
+}
+
+unsigned zs_pages_for(const struct zs_pool *pool, const struct size_class *class, unsigned slots)
+{
+	return (unsigned)(((size_t)slots * class->size + pool->page_size - 1) >> pool->page_shift);
+}
+
+/* One more than the highest slot in use. */
+unsigned zs_top_slot(const struct size_class *class, const struct zspage *zspage)
+{
+	for (unsigned w = class->map_words; w-- > 0;) {
+		if (zspage->map[w])
+			return w * 64 + bit_last64(zspage->map[w]) + 1;
+	}
+	return 0;
+}
+
+/* --- lists --- */
+
+void zs_unlist(const struct zs_pool *pool, struct shard *shard, uint32_t index,
+	       struct zspage *zspage)
+{
+	struct size_class *class = &shard->class[zspage->class];
+	unsigned group = zspage->group;
+
+	(void)index;
+	if (group == GROUP_NONE)
+		return;
+	if (zspage->prev)
+		zs_zspage(pool, shard, zspage->prev - 1u)->next = zspage->next;
+	else
+		class->head[group] = zspage->next;
+	if (zspage->next)
+		zs_zspage(pool, shard, zspage->next - 1u)->prev = zspage->prev;
+	if (!class->head[group])
+		class->groups &= (uint16_t) ~(1u << group);
+	zspage->group = GROUP_NONE;
+}
+
+static void enlist(const struct zs_pool *pool, struct shard *shard, uint32_t index,
+		   struct zspage *zspage, unsigned group)
+{
+	struct size_class *class = &shard->class[zspage->class];
+
+	zspage->group = (uint8_t)group;
+	zspage->prev = 0;
+	zspage->next = class->head[group];
+	if (zspage->next)
+		zs_zspage(pool, shard, zspage->next - 1u)->prev = (uint16_t)(index + 1);
+	class->head[group] = (uint16_t)(index + 1);
+	class->groups |= (uint16_t)(1u << group);
+}
+
+unsigned zs_group_of(const struct size_class *class, const struct zspage *zspage)
+{
+	if (unlikely(zspage->flags & ZSPAGE_BUSY))
+		return GROUP_NONE;
+	if (zspage->room)
+		return zspage->inuse * class->band_factor >> 16;
+	if (unlikely(zspage->flags & ZSPAGE_SOURCE))
+		return GROUP_SOURCE;
+	return zspage->pages < class->pages_per_zspage ? GROUP_GROW : GROUP_NONE;
+}
+
+/* Puts a zspage on the list where it belongs now. */
+void zs_regroup(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage)
+{
+	unsigned group = zs_group_of(&shard->class[zspage->class], zspage);
+
+	if (likely(group == zspage->group))
+		return;
+	zs_unlist(pool, shard, index, zspage);
+	if (group != GROUP_NONE)
+		enlist(pool, shard, index, zspage, group);
+}
+
+/* --- slots --- */
+
+static unsigned count_below(const struct zspage *zspage, unsigned limit)
+{
+	unsigned count = 0, w = 0;
+
+	for (; w < limit / 64; w++)
+		count += bit_count64(zspage->map[w]);
+	if (limit % 64)
+		count += bit_count64(zspage->map[w] & ((UINT64_C(1) << limit % 64) - 1));
+	return count;
+}
+
+/* Moves the limit of a zspage and all that is counted by it. */
+void zs_set_limit(struct zs_pool *pool, struct shard *shard, struct zspage *zspage, unsigned limit)
+{
+	struct size_class *class = &shard->class[zspage->class];
+	unsigned room = limit - count_below(zspage, limit);
+
+	(void)pool;
+	class->room += room - zspage->room;
+	shard->room_bytes += ((uint64_t)room - zspage->room) * class->size;
+	zspage->room = (uint16_t)room;
+	zspage->limit = (uint16_t)limit;
+	zspage->hint = 0;
+}
+
+/* Takes the lowest slot below the limit; there is room. */
+static unsigned take_slot(struct shard *shard, struct size_class *class, struct zspage *zspage)
+{
+	unsigned w = zspage->hint;
+
+	while (zspage->map[w] == UINT64_MAX)
+		w++;
+	zspage->hint = (uint16_t)w;
+	unsigned bit = bit_first64(~zspage->map[w]);
+	zspage->map[w] |= UINT64_C(1) << bit;
+	zspage->inuse++;
+	zspage->room--;
+	class->inuse++;
+	class->room--;
+	shard->room_bytes -= class->size;
+	return w * 64 + bit;
+}
+
+static void unkeep(struct zs_pool *pool, struct zspage *zspage)
+{
+	if (unlikely(zspage->flags & ZSPAGE_KEPT)) {
+		zspage->flags &= (uint8_t)~ZSPAGE_KEPT;
+		atomic_fetch_sub(&pool->kept_pages, zspage->pages);
+	}
+}
+
+/* --- making and growing --- */
+
+static size_t descriptor_bytes(const struct zs_pool *pool, const struct size_class *class)
+{
+	size_t bytes = sizeof(struct zspage) + (size_t) class->map_words * 8;
+
+	return pool->contiguous ? bytes : bytes + class->pages_per_zspage * sizeof(uint32_t);
+}
+
+static void release_index(struct zs_pool *pool, struct shard *shard, uint32_t index)
+{
+	*zs_table(pool, shard, index) = ZTAB_FREE | shard->free_zspage;
+	shard->free_zspage = (uint16_t)(index + 1);
+}
+
+/* Puts the table's next entry on the list of unused ones. ZS_EBUSY: there is none left. */
+static int extend_table(struct zs_pool *pool, struct shard *shard)
+{
+	uint32_t index = shard->nzspages, chunk = index >> pool->ztab_shift;
+
+	if (chunk >= ZTAB_CHUNKS || index >= MAX_ZSPAGES)
+		return ZS_EBUSY;
+	if (!shard->ztab[chunk]) {
+		shard->ztab[chunk] =
+			zs_meta_alloc(pool, META_CHUNKS, sizeof(zs_ref) << pool->ztab_shift);
+		if (!shard->ztab[chunk])
+			return zs_refusal(pool);
+	}
+	shard->nzspages++;
+	release_index(pool, shard, index);
+	return ZS_OK;
+}
+
+/* Takes back what extend_table() did last; the entry is unused again. */
+static void retract_table(struct zs_pool *pool, struct shard *shard)
+{
+	uint32_t index = --shard->nzspages, chunk = index >> pool->ztab_shift;
+
+	shard->free_zspage = (uint16_t)*zs_table(pool, shard, index);
+	if (index == chunk << pool->ztab_shift) {
+		zs_meta_free(pool, META_CHUNKS, shard->ztab[chunk]);
+		shard->ztab[chunk] = 0;
+	}
+}
+
+static uint32_t range_alloc(struct zs_pool *pool)
+{
+	struct zs_port *port = pool->port;
+
+	if (zs_charge(pool, 1) != ZS_OK)
+		return ZS_NO_PAGE;
+	zs_lock(pool, &pool->lock);
+	uint32_t own = port->own_pages;
+	uint32_t range = port->ops->range_alloc(port);
+	if (port->own_pages == own)
+		zs_uncharge(pool, 1);
+	zs_unlock(&pool->lock);
+	return range;
+}
+
+/* A zspage without real pages, on no list. There is an unused table entry. */
+static int new_zspage(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *index)
+{
+	*index = shard->free_zspage - 1u;
+	zs_ref ref = zs_meta_alloc(pool, META_CHUNKS, descriptor_bytes(pool, &shard->class[class]));
+	if (!ref)
+		return zs_refusal(pool);
+	struct zspage *zspage = zs_ptr(pool, ref);
+	zspage->class = (uint8_t) class;
+	zspage->group = GROUP_NONE;
+	if (pool->contiguous) {
+		zspage->range = range_alloc(pool);
+		if (zspage->range == ZS_NO_PAGE) {
+			zs_meta_free(pool, META_CHUNKS, ref);
+			return zs_refusal(pool);
+		}
+	}
+	shard->free_zspage = (uint16_t)*zs_table(pool, shard, *index);
+	*zs_table(pool, shard, *index) = ref;
+	shard->class[class].nzspages++;
+	return ZS_OK;
+}
+
+/* Takes pages one by one: whatever is scattered about will do. All or none. */
+static int take_scattered(struct zs_pool *pool, const struct size_class *class,
+			  struct zspage *zspage, unsigned to)
+{
+	uint32_t *list = zs_page_list(class, zspage);
+	unsigned page = zspage->pages;
+	int error = ZS_OK;
+
+	zs_lock(pool, &pool->lock);
+	for (; page < to && !error; page++)
+		error = zs_page_alloc(pool, &list[page]);
+	if (error) {
+		for (page--; page > zspage->pages; page--) {
+			zs_page_free(pool, list[page - 1]);
+			zs_uncharge(pool, 1);
+		}
+	}
+	zs_unlock(&pool->lock);
+	return error;
+}
+
+/* Makes as many more pages real as the next slot needs. */
+static int grow(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage)
+{
+	struct size_class *class = &shard->class[zspage->class];
+	unsigned to = zs_pages_for(pool, class, zspage->limit + 1u);
+	int error = pool->contiguous ? zs_charge(pool, to - zspage->pages)
+				     : take_scattered(pool, class, zspage, to);
+
+	if (error)
+		return error;
+	class->npages += to - zspage->pages;
+	shard->npages += to - zspage->pages;
+	zspage->pages = (uint8_t)to;
+	zs_set_trigger(pool, shard);
+	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
+	zs_regroup(pool, shard, index, zspage);
+	return ZS_OK;
+}
+
+/* Takes a zspage out of its shard; the caller releases it once the lock is free. */
+static zs_ref detach(struct zs_pool *pool, struct shard *shard, uint32_t index)
+{
+	zs_ref ref = *zs_table(pool, shard, index);
+	struct zspage *zspage = zs_ptr(pool, ref);
+	struct size_class *class = &shard->class[zspage->class];
+
+	unkeep(pool, zspage);
+	zs_unlist(pool, shard, index, zspage);
+	zs_set_limit(pool, shard, zspage, 0);
+	class->nzspages--;
+	class->npages -= zspage->pages;
+	shard->npages -= zspage->pages;
+	release_index(pool, shard, index);
+	/* A class that nobody uses any more closes, unless it was open from the start. */
+	if (!class->nzspages)
+		shard->open &= ~(UINT32_C(1) << zspage->class) | zs_first_open(pool, shard->run);
+	zs_lock(pool, &pool->lock);
+	pool->releasing_pages += zspage->pages;
+	zs_unlock(&pool->lock);
+	return ref;
+}
+
+/*
+ * Compaction was about to empty this zspage, but its room is wanted after all:
+ * better than a new page.
+ */
+void zs_restore_source(struct zs_pool *pool, struct shard *shard, uint32_t index)
+{
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+	struct size_class *class = &shard->class[zspage->class];
+
+	shard->to_move -= zspage->inuse - count_below(zspage, zspage->limit);
+	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
+	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
+	zs_regroup(pool, shard, index, zspage);
+}
+
+/* A new zspage with room for one object. What was done is undone if a page is refused. */
+static int add_zspage(struct zs_pool *pool, struct shard *shard, unsigned class)
+{
+	bool extended = !shard->free_zspage;
+	uint32_t index;
+	int error = extended ? extend_table(pool, shard) : ZS_OK;
+
+	if (error)
+		return error;
+	error = new_zspage(pool, shard, class, &index);
+	if (!error) {
+		error = grow(pool, shard, index, zs_zspage(pool, shard, index));
+		if (error)
+			zs_zspage_release(pool, &shard->class[class], detach(pool, shard, index));
+	}
+	if (error && extended)
+		retract_table(pool, shard);
+	return error;
+}
+
+/* --- allocation --- */
+
+static bool take_room(struct zs_pool *pool, struct shard *shard, unsigned class_index,
+		      uint32_t *loc)
+{
+	struct size_class *class = &shard->class[class_index];
+	uint32_t bands = class->groups & BAND_MASK;
+
+	if (!bands)
+		return false;
+	uint32_t index = class->head[bit_last(bands)] - 1u;
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+	unkeep(pool, zspage);
+	*loc = index << SLOT_BITS | take_slot(shard, class, zspage);
+	zs_regroup(pool, shard, index, zspage);
+	return true;
+}
+
+/*
+ * A slot in the fullest zspage that has room; else in one that compaction wanted
+ * to empty; else in a new page of a zspage that has fewer than it may have; else
+ * in a new zspage. EBUSY: the shard has all the zspages it can have.
+ */
+int zs_slot_alloc(struct zs_pool *pool, struct shard *shard, unsigned class_index, uint32_t *loc)
+{
+	struct size_class *class = &shard->class[class_index];
+	uint32_t index;
+	int error;
+
+	if (likely(take_room(pool, shard, class_index, loc)))
+		return ZS_OK;
+	while (class->head[GROUP_SOURCE]) {
+		zs_restore_source(pool, shard, class->head[GROUP_SOURCE] - 1u);
+		if (take_room(pool, shard, class_index, loc))
+			return ZS_OK;
+	}
+	if (class->head[GROUP_GROW]) {
+		index = class->head[GROUP_GROW] - 1u;
+		error = grow(pool, shard, index, zs_zspage(pool, shard, index));
+	} else {
+		error = add_zspage(pool, shard, class_index);
+	}
+	if (!error)
+		take_room(pool, shard, class_index, loc);
+	return error;
+}
+
+/* A slot to move an object to: never costs a page. */
+bool zs_slot_move_target(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *loc)
+{
+	return take_room(pool, shard, class, loc);
+}
+
+/* Whether a zspage that has become empty stays, against the next allocation. */
+static bool keep(struct zs_pool *pool, const struct size_class *class, struct zspage *zspage)
+{
+	if (!pool->contiguous || zspage->flags & ZSPAGE_SOURCE || class->room != zspage->room)
+		return false;
+	if (zspage->pages > KEPT_PAGES_MAX / 4)
+		return false;
+	if (atomic_fetch_add(&pool->kept_pages, zspage->pages) + zspage->pages > KEPT_PAGES_MAX) {
+		atomic_fetch_sub(&pool->kept_pages, zspage->pages);
+		return false;
+	}
+	zspage->flags |= ZSPAGE_KEPT;
+	return true;
+}
+
+/* Returns the zspage to be released after unlocking, if it has become empty; else 0. */
+zs_ref zs_slot_free(struct zs_pool *pool, struct shard *shard, uint32_t loc)
+{
+	uint32_t index = loc >> SLOT_BITS;
+	unsigned slot = loc & (MAX_SLOTS - 1);
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+	struct size_class *class = &shard->class[zspage->class];
+
+	zspage->map[slot / 64] &= ~(UINT64_C(1) << slot % 64);
+	zspage->inuse--;
+	class->inuse--;
+	if (likely(slot < zspage->limit)) {
+		zspage->room++;
+		class->room++;
+		shard->room_bytes += class->size;
+		if (slot / 64 < zspage->hint)
+			zspage->hint = (uint16_t)(slot / 64);
+	} else if (zspage->flags & ZSPAGE_SOURCE) {
+		shard->to_move--;
+	}
+	if (unlikely(!zspage->inuse && !(zspage->flags & ZSPAGE_BUSY)) &&
+	    !keep(pool, class, zspage))
+		return detach(pool, shard, index);
+	zs_regroup(pool, shard, index, zspage);
+	return 0;
+}
+
+/*
+ * After pages of a zspage were given back without the lock: lists it again, or,
+ * if it is empty by now, returns it to be released.
+ */
+zs_ref zs_retire_if_empty(struct zs_pool *pool, struct shard *shard, uint32_t index)
+{
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+
+	if (!zspage->inuse)
+		return detach(pool, shard, index);
+	zs_regroup(pool, shard, index, zspage);
+	return 0;
+}
+
+/* --- giving back: no shard lock --- */
+
+/* Gives the pages from .. to - 1 of a zspage back; they are counted in releasing_pages. */
+void zs_trim(struct zs_pool *pool, const struct size_class *class, struct zspage *zspage,
+	     unsigned from, unsigned to)
+{
+	if (pool->contiguous && to > from) {
+		size_t first = (size_t)zspage->range * ZS_RANGE_PAGES + from;
+
+		pool->port->ops->decommit(
+			pool->port, pool->port->data_base + (first << pool->page_shift), to - from);
+	}
+	zs_lock(pool, &pool->lock);
+	if (!pool->contiguous) {
+		for (unsigned page = from; page < to; page++)
+			zs_page_free(pool, zs_page_list(class, zspage)[page]);
+	}
+	pool->releasing_pages -= to - from;
+	zs_uncharge(pool, to - from);
+	zs_unlock(&pool->lock);
+}
+
+void zs_zspage_release(struct zs_pool *pool, const struct size_class *class, zs_ref ref)
+{
+	struct zspage *zspage = zs_ptr(pool, ref);
+
+	zs_trim(pool, class, zspage, 0, zspage->pages);
+	if (pool->contiguous) {
+		zs_lock(pool, &pool->lock);
+		pool->port->ops->range_free(pool->port, zspage->range);
+		zs_unlock(&pool->lock);
+	}
+	zs_meta_free(pool, META_CHUNKS, ref);
+}
+
+/* Gives the empty zspages back that were kept. Returns how many pages. */
+size_t zs_drop_kept(struct zs_pool *pool)
+{
+	size_t dropped = 0;
+
+	if (!atomic_load(&pool->kept_pages))
+		return 0;
+	for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s)) {
+		zs_lock(pool, &s->lock);
+		for (uint32_t index = 0; index < s->nzspages; index++) {
+			if (*zs_table(pool, s, index) & ZTAB_FREE)
+				continue;
+			struct zspage *zspage = zs_zspage(pool, s, index);
+			if (!(zspage->flags & ZSPAGE_KEPT))
+				continue;
+			const struct size_class *class = &s->class[zspage->class];
+			dropped += zspage->pages;
+			s->compacted_pages += zspage->pages;
+			zs_ref ref = detach(pool, s, index);
+			zs_unlock(&s->lock);
+			zs_zspage_release(pool, class, ref);
+			zs_lock(pool, &s->lock);
+		}
+		zs_unlock(&s->lock);
+	}
+	return dropped;
+}

@@ -1,0 +1,730 @@
+/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/*
+ * Wrong use is noticed before anything is touched: by default the process ends
+ * with one line, with a handler the call does nothing. Each crime below is
+ * committed both ways, in both habitats.
+ */
+#include "testing.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum { VICTIM_BYTES = 100 };
+
+/* With 64 bits a handle proves which pool gave it out; with 32 it cannot. */
+#define HANDLES_ARE_TAGGED (sizeof(zs_handle) >= 8)
+
+/* The scene of a crime, shared between a parent and the child that commits it. */
+struct crime {
+	struct zs_pool *pool;
+	struct zs_pool *other_pool;
+	struct object bystander;
+	zs_handle victim;   /* alive, VICTIM_BYTES */
+	zs_handle stale;    /* freed */
+	zs_handle replaced; /* freed, and something else allocated since */
+	zs_handle foreign;  /* alive in other_pool */
+	zs_handle handle;   /* the one that was misused */
+	uintptr_t result;   /* of the wrong call, where it has one */
+	unsigned long *faults;
+};
+
+static unsigned char scratch[65536];
+
+/* The calls that take a handle, each made with one that is no good. */
+static void call_free(struct crime *crime)
+{
+	zs_free(crime->pool, crime->handle);
+}
+
+static void call_map(struct crime *crime)
+{
+	crime->result = (uintptr_t)zs_map_object(crime->pool, crime->handle, ZS_MM_RW);
+}
+
+static void call_unmap(struct crime *crime)
+{
+	zs_unmap_object(crime->pool, crime->handle);
+}
+
+static void call_read_begin(struct crime *crime)
+{
+	crime->result = (uintptr_t)zs_obj_read_begin(crime->pool, crime->handle, scratch);
+}
+
+static void call_read_end(struct crime *crime)
+{
+	zs_obj_read_end(crime->pool, crime->handle, scratch);
+}
+
+static void call_write(struct crime *crime)
+{
+	zs_obj_write(crime->pool, crime->handle, scratch, 8);
+}
+
+static void call_size(struct crime *crime)
+{
+	crime->result = zs_object_size(crime->pool, crime->handle);
+}
+
+static const struct {
+	const char *name;
+	void (*make)(struct crime *crime);
+} calls[] = {
+	{ "zs_free", call_free },
+	{ "zs_map_object", call_map },
+	{ "zs_unmap_object", call_unmap },
+	{ "zs_obj_read_begin", call_read_begin },
+	{ "zs_obj_read_end", call_read_end },
+	{ "zs_obj_write", call_write },
+	{ "zs_object_size", call_size },
+};
+
+static void use_zero(struct crime *crime)
+{
+	crime->handle = 0;
+}
+
+static void use_forged(struct crime *crime)
+{
+	crime->handle = (zs_handle)UINT64_C(0x123456789ABCDEF1);
+}
+
+static void use_address(struct crime *crime)
+{
+	crime->handle = (zs_handle)(uintptr_t)crime;
+}
+
+static void use_damaged(struct crime *crime)
+{
+	crime->handle = ~crime->victim;
+}
+
+static void use_foreign(struct crime *crime)
+{
+	crime->handle = crime->foreign;
+}
+
+static void use_stale(struct crime *crime)
+{
+	crime->handle = crime->stale;
+}
+
+static void use_replaced(struct crime *crime)
+{
+	crime->handle = crime->replaced;
+}
+
+static const struct {
+	const char *name;
+	void (*choose)(struct crime *crime);
+	enum zs_misuse fault;
+} bad_handles[] = {
+	{ "0", use_zero, ZS_MISUSE_BAD_HANDLE },
+	{ "a forged handle", use_forged, ZS_MISUSE_BAD_HANDLE },
+	{ "an address", use_address, ZS_MISUSE_BAD_HANDLE },
+	{ "a damaged handle", use_damaged, ZS_MISUSE_BAD_HANDLE },
+	{ "a handle of another pool", use_foreign, ZS_MISUSE_BAD_HANDLE },
+	{ "a freed handle", use_stale, ZS_MISUSE_STALE_HANDLE },
+	{ "a freed handle whose place was given away", use_replaced, ZS_MISUSE_STALE_HANDLE },
+};
+
+/* Is that call with that handle wrong, and can that be noticed? */
+static bool is_misuse(size_t bad_handle, size_t call)
+{
+	if (bad_handles[bad_handle].choose == use_zero)
+		return calls[call].make != call_free;
+	return bad_handles[bad_handle].choose != use_foreign || HANDLES_ARE_TAGGED;
+}
+
+/* Crimes of other kinds. */
+static void free_a_mapped_object(struct crime *crime)
+{
+	zs_map_object(crime->pool, crime->victim, ZS_MM_RO);
+	zs_free(crime->pool, crime->victim);
+}
+
+static void free_an_object_being_read(struct crime *crime)
+{
+	zs_obj_read_begin(crime->pool, crime->victim, scratch);
+	zs_free(crime->pool, crime->victim);
+}
+
+static void unmap_an_object_never_mapped(struct crime *crime)
+{
+	zs_unmap_object(crime->pool, crime->victim);
+}
+
+static void unmap_once_too_often(struct crime *crime)
+{
+	zs_map_object(crime->pool, crime->victim, ZS_MM_RO);
+	zs_map_object(crime->pool, crime->victim, ZS_MM_RO);
+	zs_unmap_object(crime->pool, crime->victim);
+	zs_unmap_object(crime->pool, crime->victim);
+	zs_unmap_object(crime->pool, crime->victim);
+}
+
+static void end_a_read_that_never_began(struct crime *crime)
+{
+	zs_obj_read_end(crime->pool, crime->victim, scratch);
+}
+
+static void destroy_with_an_object_mapped(struct crime *crime)
+{
+	crime->handle = 0;
+	zs_map_object(crime->pool, crime->victim, ZS_MM_RO);
+	zs_destroy_pool(crime->pool);
+}
+
+static void write_one_byte_more_than_the_slot(struct crime *crime)
+{
+	zs_obj_write(crime->pool, crime->victim, scratch,
+		     zs_object_size(crime->pool, crime->victim) + 1);
+}
+
+static void write_very_much_more_than_the_slot(struct crime *crime)
+{
+	zs_obj_write(crime->pool, crime->victim, scratch, SIZE_MAX);
+}
+
+static const struct {
+	const char *name;
+	void (*commit)(struct crime *crime);
+	enum zs_misuse fault;
+	unsigned maps_left; /* maps of the victim that are still open afterwards */
+} crimes[] = {
+	{ "free mapped", free_a_mapped_object, ZS_MISUSE_FREE_MAPPED, 1 },
+	{ "free while read", free_an_object_being_read, ZS_MISUSE_FREE_MAPPED, 1 },
+	{ "unmap unmapped", unmap_an_object_never_mapped, ZS_MISUSE_NOT_MAPPED, 0 },
+	{ "unmap twice", unmap_once_too_often, ZS_MISUSE_NOT_MAPPED, 0 },
+	{ "read end", end_a_read_that_never_began, ZS_MISUSE_NOT_MAPPED, 0 },
+	{ "destroy mapped", destroy_with_an_object_mapped, ZS_MISUSE_DESTROY_MAPPED, 1 },
+	{ "write slot + 1", write_one_byte_more_than_the_slot, ZS_MISUSE_OVERRUN, 0 },
+	{ "write SIZE_MAX", write_very_much_more_than_the_slot, ZS_MISUSE_OVERRUN, 0 },
+};
+
+/* Two pools; the one that will be misused is called "culprit". */
+struct scene {
+	struct rig rig;
+	struct rig other;
+	struct crime *crime;
+};
+
+static void scene_open(struct scene *scene, const struct habitat *habitat, bool tolerant)
+{
+	struct zs_pool_options options = { .name = "culprit", .buffer_size = KIB(256) };
+	struct crime *crime = mmap(NULL, sizeof(*crime), PROT_READ | PROT_WRITE,
+				   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(crime != MAP_FAILED);
+	scene->crime = crime;
+	(tolerant ? rig_open_tolerant : rig_open)(&scene->rig, habitat, &options);
+	rig_open(&scene->other, habitat, &options);
+	crime->pool = scene->rig.pool;
+	crime->other_pool = scene->other.pool;
+	crime->faults = &scene->rig.faults.count;
+	assert_true(object_make(crime->pool, &crime->bystander, VICTIM_BYTES, 1));
+	crime->replaced = zs_malloc(crime->pool, VICTIM_BYTES);
+	zs_free(crime->pool, crime->replaced);
+	crime->victim = zs_malloc(crime->pool, VICTIM_BYTES);
+	crime->stale = zs_malloc(crime->pool, VICTIM_BYTES);
+	assert_true(zs_malloc(crime->pool, VICTIM_BYTES) != 0);
+	zs_free(crime->pool, crime->stale);
+	crime->foreign = zs_malloc(crime->other_pool, VICTIM_BYTES);
+	assert_true(crime->victim && crime->stale && crime->foreign);
+	crime->handle = crime->victim;
+	crime->result = 0;
+}
+
+static void scene_close(struct scene *scene)
+{
+	zs_free(scene->crime->other_pool, scene->crime->foreign);
+	rig_close(&scene->other);
+	rig_close(&scene->rig);
+	munmap(scene->crime, sizeof(*scene->crime));
+}
+
+static void bad_handles_are_refused_by_every_call(void **state)
+{
+	const struct habitat *habitat = *state;
+	size_t h, c;
+
+	for (h = 0; h < COUNT_OF(bad_handles); h++) {
+		for (c = 0; c < COUNT_OF(calls); c++) {
+			struct zs_pool_stats before, after;
+			struct scene scene;
+
+			if (!is_misuse(h, c))
+				continue;
+			scene_open(&scene, habitat, true);
+			bad_handles[h].choose(scene.crime);
+			scene.crime->result = 0;
+			zs_pool_stats(scene.rig.pool, &before);
+			calls[c].make(scene.crime);
+			zs_pool_stats(scene.rig.pool, &after);
+			if (scene.rig.faults.fault != bad_handles[h].fault)
+				print_error("%s with %s\n", calls[c].name, bad_handles[h].name);
+			assert_ptr_equal(scene.rig.faults.pool, scene.rig.pool);
+			assert_one_fault(&scene.rig.faults, bad_handles[h].fault,
+					 scene.crime->handle);
+			assert_int_equal(scene.crime->result, 0);
+			assert_same_stats(&before, &after);
+			assert_true(object_intact(scene.rig.pool, &scene.crime->bystander));
+			scene_close(&scene);
+		}
+	}
+}
+
+static void after_other_misuse_the_call_did_nothing(void **state)
+{
+	const struct habitat *habitat = *state;
+	struct zs_pool_stats stats;
+	size_t i;
+
+	for (i = 0; i < COUNT_OF(crimes); i++) {
+		struct scene scene;
+
+		scene_open(&scene, habitat, true);
+		crimes[i].commit(scene.crime);
+		if (scene.rig.faults.fault != crimes[i].fault)
+			print_error("%s\n", crimes[i].name);
+		if (crimes[i].fault == ZS_MISUSE_DESTROY_MAPPED)
+			scene.crime->handle = scene.rig.faults.handle;
+		assert_ptr_equal(scene.rig.faults.pool, scene.rig.pool);
+		assert_one_fault(&scene.rig.faults, crimes[i].fault, scene.crime->handle);
+		zs_pool_stats(scene.rig.pool, &stats);
+		assert_int_equal(stats.mapped_objects, crimes[i].maps_left);
+		if (crimes[i].maps_left)
+			zs_unmap_object(scene.rig.pool, scene.crime->victim);
+		assert_true(object_intact(scene.rig.pool, &scene.crime->bystander));
+		zs_free(scene.rig.pool, scene.crime->victim);
+		scene_close(&scene);
+	}
+}
+
+/* What a child does in a scene: choose the handle, if any, and do wrong. */
+struct deed {
+	struct crime *crime;
+	void (*choose)(struct crime *crime);
+	void (*commit)(struct crime *crime);
+};
+
+static int do_deed(void *arg)
+{
+	struct deed *deed = arg;
+
+	if (deed->choose)
+		deed->choose(deed->crime);
+	deed->commit(deed->crime);
+	return 0;
+}
+
+static bool names_handle(const char *line, zs_handle handle)
+{
+	char hexadecimal[32], decimal[32];
+
+	snprintf(hexadecimal, sizeof(hexadecimal), "%" PRIxPTR, handle);
+	snprintf(decimal, sizeof(decimal), "%" PRIuPTR, handle);
+	return strstr(line, hexadecimal) || strstr(line, decimal);
+}
+
+/* The line without its digits and after the pool's name: the fault in words. */
+static void fault_in_words(const char *line, char *words, size_t room)
+{
+	const char *from = strstr(line, "culprit");
+
+	assert_non_null(from);
+	while (*from && room > 1) {
+		if (!strchr("0123456789abcdefx\n", *from)) {
+			*words++ = *from;
+			room--;
+		}
+		from++;
+	}
+	*words = 0;
+}
+
+static void assert_dies_with_one_line(const char *name, const struct habitat *habitat,
+				      struct deed *deed, bool with_handle, char *words, size_t room)
+{
+	struct scene scene;
+	struct child child;
+
+	scene_open(&scene, habitat, false);
+	deed->crime = scene.crime;
+	run_child(do_deed, deed, &child);
+	if (child.signal != SIGABRT)
+		print_error("%s: signal %d, code %d, \"%s\"\n", name, child.signal, child.code,
+			    child.text);
+	assert_int_equal(child.signal, SIGABRT);
+	assert_true(child.text_bytes > 20);
+	assert_ptr_equal(strchr(child.text, '\n'), child.text + child.text_bytes - 1);
+	assert_non_null(strstr(child.text, "culprit"));
+	if (with_handle && !names_handle(child.text, scene.crime->handle)) {
+		print_error("%s", child.text);
+		fail_msg("the line does not name handle %" PRIxPTR, scene.crime->handle);
+	}
+	fault_in_words(child.text, words, room);
+	scene_close(&scene);
+}
+
+static void by_default_misuse_ends_the_process_with_one_line(void **state)
+{
+	const struct habitat *habitat = *state;
+	char words[COUNT_OF(crimes)][256], other[256];
+	size_t h, c, i, k;
+
+	for (h = 0; h < COUNT_OF(bad_handles); h++) {
+		for (c = 0; c < COUNT_OF(calls); c++) {
+			struct deed deed = { .choose = bad_handles[h].choose,
+					     .commit = calls[c].make };
+
+			if (!is_misuse(h, c))
+				continue;
+			assert_dies_with_one_line(calls[c].name, habitat, &deed, true, other,
+						  sizeof(other));
+		}
+	}
+	for (i = 0; i < COUNT_OF(crimes); i++) {
+		struct deed deed = { .commit = crimes[i].commit };
+
+		assert_dies_with_one_line(crimes[i].name, habitat, &deed,
+					  crimes[i].fault != ZS_MISUSE_DESTROY_MAPPED, words[i],
+					  sizeof(words[i]));
+		for (k = 0; k < i; k++) {
+			if (crimes[k].fault != crimes[i].fault)
+				assert_string_not_equal(words[k], words[i]);
+		}
+	}
+}
+
+static void the_message_for_a_handler_is_one_line_without_newline(void **state)
+{
+	const struct habitat *habitat = *state;
+	struct scene scene;
+
+	scene_open(&scene, habitat, true);
+	scene.crime->handle = scene.crime->stale;
+	call_free(scene.crime);
+	assert_one_fault(&scene.rig.faults, ZS_MISUSE_STALE_HANDLE, scene.crime->stale);
+	assert_null(strchr(scene.rig.faults.message, '\n'));
+	assert_non_null(strstr(scene.rig.faults.message, "culprit"));
+	assert_true(names_handle(scene.rig.faults.message, scene.crime->stale));
+	scene_close(&scene);
+}
+
+static void look_inside(struct zs_pool *pool, enum zs_misuse fault, zs_handle handle,
+			const char *message, void *data)
+{
+	struct zs_pool_stats stats;
+
+	(void)fault;
+	(void)handle;
+	(void)message;
+	zs_pool_stats(pool, &stats);
+	zs_check(pool, NULL, NULL);
+	zs_free(pool, zs_malloc(pool, VICTIM_BYTES));
+	++*(int *)data;
+}
+
+static void no_lock_is_held_while_a_handler_runs(void **state)
+{
+	const struct habitat *habitat = *state;
+	int called = 0;
+	struct zs_pool_options options = { .on_misuse = look_inside, .hook_data = &called };
+	zs_handle stale, mapped;
+	struct rig rig;
+
+	rig_open(&rig, habitat, &options);
+	stale = zs_malloc(rig.pool, VICTIM_BYTES);
+	mapped = zs_malloc(rig.pool, VICTIM_BYTES);
+	zs_free(rig.pool, stale);
+	zs_free(rig.pool, stale);
+	zs_map_object(rig.pool, stale, ZS_MM_RO);
+	zs_unmap_object(rig.pool, mapped);
+	zs_obj_write(rig.pool, mapped, scratch, sizeof(scratch));
+	zs_map_object(rig.pool, mapped, ZS_MM_RO);
+	zs_free(rig.pool, mapped);
+	zs_destroy_pool(rig.pool);
+	assert_int_equal(called, 6);
+	zs_unmap_object(rig.pool, mapped);
+	zs_free(rig.pool, mapped);
+	rig_close(&rig);
+}
+
+/* A pool with count objects of all sizes that records misuse. */
+static void make_crowd(struct rig *rig, struct objects *objects, const struct habitat *habitat,
+		       size_t count)
+{
+	struct rng rng = rng_seeded(50);
+
+	rig_open_tolerant(rig, habitat, NULL);
+	objects_fill(objects, rig->pool, &rng, count, 1, 2000);
+}
+
+static void leave_crowd(struct rig *rig, struct objects *objects)
+{
+	rig->faults.count = 0;
+	assert_objects_intact(objects, rig->pool);
+	objects_free_all(objects, rig->pool);
+	rig_close(rig);
+}
+
+/* A handle of 32 bits has no room for a tag: there only the count is shown. */
+static void assert_refused_enough(unsigned long tried, unsigned long refused)
+{
+	print_message("%lu of %lu forged handles accepted\n", tried - refused, tried);
+	if (HANDLES_ARE_TAGGED)
+		assert_int_equal(refused, tried);
+	else
+		assert_true(refused > tried / 2);
+}
+
+static bool is_live(const struct objects *objects, zs_handle handle)
+{
+	size_t i;
+
+	for (i = 0; i < objects->count; i++) {
+		if (objects->at[i].handle == handle)
+			return true;
+	}
+	return false;
+}
+
+static void random_values_are_not_handles(void **state)
+{
+	enum { VALUES = 100000 };
+	const struct habitat *habitat = *state;
+	struct rng rng = rng_seeded(51);
+	struct objects objects = { 0 };
+	unsigned long tried = 0;
+	struct rig rig;
+	int i;
+
+	make_crowd(&rig, &objects, habitat, 1000);
+	for (i = 0; i < VALUES; i++) {
+		zs_handle value = (zs_handle)rng_next(&rng);
+
+		if (is_live(&objects, value))
+			continue;
+		tried++;
+		if (zs_object_size(rig.pool, value))
+			assert_false(HANDLES_ARE_TAGGED);
+	}
+	assert_refused_enough(tried, rig.faults.count);
+	leave_crowd(&rig, &objects);
+}
+
+static void small_numbers_and_addresses_are_not_handles(void **state)
+{
+	enum { VALUES = 100000 };
+	const struct habitat *habitat = *state;
+	struct objects objects = { 0 };
+	unsigned long tried = 0;
+	struct rig rig;
+	zs_handle i;
+
+	make_crowd(&rig, &objects, habitat, 300);
+	for (i = 0; i < VALUES; i++) {
+		zs_handle near_one = objects.at[i % 300].handle + i / 300 + 1;
+		uintptr_t address = (uintptr_t)rig.pool + 8 * i;
+
+		if (!is_live(&objects, i)) {
+			tried++;
+			zs_object_size(rig.pool, i);
+		}
+		if (!is_live(&objects, near_one)) {
+			tried++;
+			zs_object_size(rig.pool, near_one);
+		}
+		if (!is_live(&objects, address)) {
+			tried++;
+			zs_object_size(rig.pool, address);
+		}
+	}
+	assert_refused_enough(tried, rig.faults.count);
+	leave_crowd(&rig, &objects);
+}
+
+static void a_handle_with_any_one_bit_flipped_is_refused(void **state)
+{
+	enum { HANDLES = 1000 };
+	const struct habitat *habitat = *state;
+	const unsigned bits = 8 * sizeof(zs_handle);
+	struct objects objects = { 0 };
+	unsigned long tried = 0;
+	struct rig rig;
+	unsigned bit;
+	size_t i;
+
+	make_crowd(&rig, &objects, habitat, HANDLES);
+	for (i = 0; i < HANDLES; i++) {
+		for (bit = 0; bit < bits; bit++) {
+			tried++;
+			zs_object_size(rig.pool, objects.at[i].handle ^ (zs_handle)1 << bit);
+		}
+	}
+	assert_refused_enough(tried, rig.faults.count);
+	leave_crowd(&rig, &objects);
+}
+
+static void handles_of_another_pool_are_refused(void **state)
+{
+	const struct habitat *habitat = *state;
+	struct objects ours = { 0 }, theirs = { 0 };
+	struct rig rig, other;
+	size_t i;
+
+	if (!HANDLES_ARE_TAGGED) {
+		print_message("skipped: a 32-bit handle does not tell its pool\n");
+		skip();
+	}
+	make_crowd(&rig, &ours, habitat, 1000);
+	make_crowd(&other, &theirs, habitat, 1000);
+	for (i = 0; i < theirs.count; i++) {
+		zs_free(rig.pool, theirs.at[i].handle);
+		assert_one_fault(&rig.faults, ZS_MISUSE_BAD_HANDLE, theirs.at[i].handle);
+	}
+	leave_crowd(&rig, &ours);
+	leave_crowd(&other, &theirs);
+}
+
+/*
+ * Freed long ago may be told as bad: its place in the tables may have served others
+ * since. A handle of 32 bits may even be given out again.
+ */
+static void assert_all_refused(struct rig *rig, const struct objects *objects,
+			       const zs_handle *handles, size_t count)
+{
+	size_t i;
+
+	for (i = 0; i < count; i++) {
+		if (!HANDLES_ARE_TAGGED && is_live(objects, handles[i]))
+			continue;
+		assert_int_equal(zs_object_size(rig->pool, handles[i]), 0);
+		zs_free(rig->pool, handles[i]);
+		assert_int_equal(rig->faults.count, 2);
+		assert_true(rig->faults.fault == ZS_MISUSE_STALE_HANDLE ||
+			    rig->faults.fault == ZS_MISUSE_BAD_HANDLE);
+		rig->faults.count = 0;
+	}
+}
+
+static void a_freed_handle_is_stale_and_never_good_again(void **state)
+{
+	enum { HANDLES = 2000 };
+	const struct habitat *habitat = *state;
+	zs_handle *handles = malloc(HANDLES * sizeof(*handles));
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(52);
+	struct rig rig;
+	size_t i;
+
+	assert_non_null(handles);
+	make_crowd(&rig, &objects, habitat, HANDLES);
+	for (i = 0; i < HANDLES; i++) {
+		size_t index = rng_below(&rng, (uint32_t)objects.count);
+
+		handles[i] = objects.at[index].handle;
+		objects_remove(&objects, rig.pool, index);
+		zs_free(rig.pool, handles[i]);
+		assert_one_fault(&rig.faults, ZS_MISUSE_STALE_HANDLE, handles[i]);
+		if (i % 100 == 99)
+			assert_all_refused(&rig, &objects, handles, i + 1);
+	}
+	zs_compact(rig.pool);
+	assert_all_refused(&rig, &objects, handles, HANDLES);
+	objects_fill(&objects, rig.pool, &rng, HANDLES, 1, 2000);
+	assert_all_refused(&rig, &objects, handles, HANDLES);
+	zs_compact(rig.pool);
+	assert_all_refused(&rig, &objects, handles, HANDLES);
+	leave_crowd(&rig, &objects);
+	free(handles);
+}
+
+/* Writes one byte just past the object; noticed when it is unmapped or freed. */
+static void overrun_by_one_byte(struct rig *rig, zs_handle handle, size_t size)
+{
+	unsigned char *mem = zs_map_object(rig->pool, handle, ZS_MM_RW);
+
+	assert_non_null(mem);
+	mem[size] ^= 0xFF;
+	zs_unmap_object(rig->pool, handle);
+	if (rig->faults.count == 0)
+		zs_free(rig->pool, handle);
+}
+
+static void a_byte_written_past_the_object_is_noticed_in_a_debug_build(void **state)
+{
+	const struct habitat *habitat = *state;
+	size_t size;
+
+	if (!ZS_DEBUG) {
+		print_message("skipped: not a debug build\n");
+		skip();
+	}
+	for (size = 1; size < 4096; size += size < 140 ? 1 : 211) {
+		struct rig rig;
+		zs_handle handle;
+
+		rig_open_tolerant(&rig, habitat, NULL);
+		handle = zs_malloc(rig.pool, size);
+		overrun_by_one_byte(&rig, handle, size);
+		if (rig.faults.count != 1)
+			print_error("one byte past an object of %zu bytes\n", size);
+		assert_one_fault(&rig.faults, ZS_MISUSE_OVERRUN, handle);
+		zs_destroy_pool(rig.pool);
+		rig_assert_guards(&rig);
+		free(rig.guarded);
+	}
+}
+
+static void a_write_through_a_read_only_map_is_noticed_in_a_debug_build(void **state)
+{
+	const struct habitat *habitat = *state;
+	size_t size;
+
+	if (!ZS_DEBUG) {
+		print_message("skipped: not a debug build\n");
+		skip();
+	}
+	for (size = 1; size < 4096; size += 97) {
+		struct object object;
+		struct rig rig;
+		unsigned char *mem;
+
+		rig_open_tolerant(&rig, habitat, NULL);
+		assert_true(object_make(rig.pool, &object, size, 1));
+		mem = zs_map_object(rig.pool, object.handle, ZS_MM_RO);
+		mem[size / 2] ^= 1;
+		zs_unmap_object(rig.pool, object.handle);
+		assert_one_fault(&rig.faults, ZS_MISUSE_RO_WRITTEN, object.handle);
+		zs_destroy_pool(rig.pool);
+		rig_assert_guards(&rig);
+		free(rig.guarded);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		IN_BOTH_HABITATS(bad_handles_are_refused_by_every_call),
+		IN_BOTH_HABITATS(after_other_misuse_the_call_did_nothing),
+		IN_BOTH_HABITATS(by_default_misuse_ends_the_process_with_one_line),
+		IN_BOTH_HABITATS(the_message_for_a_handler_is_one_line_without_newline),
+		IN_BOTH_HABITATS(no_lock_is_held_while_a_handler_runs),
+		IN_BOTH_HABITATS(random_values_are_not_handles),
+		IN_BOTH_HABITATS(small_numbers_and_addresses_are_not_handles),
+		IN_BOTH_HABITATS(a_handle_with_any_one_bit_flipped_is_refused),
+		IN_BOTH_HABITATS(handles_of_another_pool_are_refused),
+		IN_BOTH_HABITATS(a_freed_handle_is_stale_and_never_good_again),
+		IN_BOTH_HABITATS(a_byte_written_past_the_object_is_noticed_in_a_debug_build),
+		IN_BOTH_HABITATS(a_write_through_a_read_only_map_is_noticed_in_a_debug_build),
+	};
+
+	return cmocka_run_group_tests_name("misuse", tests, NULL, NULL);
+}
