@@ -15,7 +15,7 @@
  * said at the call: "shard lock" is the lock of the run of neighbouring size
  * classes that the object belongs to (a run spans 32 classes), "pool lock" is
  * the pool's lock for pages. Both are held for bounded, short times; a thread
- * that waits for one spins, then yields the processor.
+ * that waits for one spins, then yields the processor, then sleeps.
  * No call may be made from a signal handler.
  *
  * Errors: a handle of 0, NULL or -1, with errno set (in a freestanding build:
@@ -46,7 +46,8 @@ struct zs_pool;
  *
  * How surely a wrong handle is noticed: one that was freed, until its entry has been used
  * again 127 times; with 64 bits one of another pool, forged or damaged by all
- * but a chance of 2^-19 at most. With 32 bits there is no room for a tag: a wrong handle
+ * but a chance of 2^-19 at most. With 32 bits there is no room for a tag, and the larger
+ * the pool may become the less for the generation: a wrong handle
  * that happens to name a live object is accepted by a chance of 2^-7 (2^-3 in a
  * process's pool), any other never.
  */
@@ -101,7 +102,8 @@ enum zs_compaction {
 /* A zeroed struct, like NULL, asks for the defaults. */
 struct zs_pool_options {
 	const char *name;       /* for messages; copied, cut to 31 bytes. Default "zsmalloc" */
-	size_t max_object_size; /* bytes, up to ZS_MAX_OBJECT_SIZE. Default: one page */
+	size_t max_object_size; /* bytes, up to ZS_MAX_OBJECT_SIZE, in a fixed buffer up to one page,
+				 * which is the default */
 	uint64_t limit; /* bytes, everything counted, rounded down to pages. Default 0: none */
 	/*
 	 * Every object's address is a multiple of this: a power of two from 1
@@ -139,7 +141,7 @@ struct zs_pool_options {
 /*
  * Makes an empty pool. O(1).
  * Returns NULL and sets errno iff
- *   EINVAL  an option is out of its range, or the buffer is too small or the
+ *   EINVAL  an option is out of its range, buffer_size is given without buffer, or the buffer is too small or the
  *           limit too low to hold an empty pool;
  *   ENOMEM  the habitat refused address space or pages.
  */
@@ -206,7 +208,8 @@ void *zs_obj_read_begin(struct zs_pool *pool, zs_handle handle, void *local_copy
 void zs_obj_read_end(struct zs_pool *pool, zs_handle handle, void *handle_mem);
 
 /*
- * Copies len bytes from mem to the start of the object. Needs no map buffer.
+ * Copies len bytes from mem to the start of the object. Needs no map buffer: while a
+ * straddling object is mapped in a fixed buffer, what is written here is lost at the unmap.
  * Misuse: a bad or stale handle; len is above zs_object_size().
  * O(len); takes a shard lock for the whole copy.
  */

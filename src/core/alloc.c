@@ -51,10 +51,23 @@ static unsigned target_class(const struct zs_pool *pool, struct shard *shard, un
 /* --- allocation --- */
 
 /*
- * How far to go for a slot: room there is; new pages; or, when nothing else is
- * to be had, room in any larger class of the shard.
+ * How far to go for a slot: room there is, if it is plenty; room there is; new
+ * pages; or, when nothing else is to be had, room in any larger class of the shard.
  */
-enum growth { ROOM_ONLY, MAY_GROW, ANY_ROOM };
+enum growth { PLENTY_ONLY, ROOM_ONLY, MAY_GROW, ANY_ROOM };
+
+/* So much that another lane may have some of it. */
+static bool has_plenty(const struct zs_pool *pool, const struct shard *shard)
+{
+	return shard->room_bytes >> pool->page_shift > (shard->npages >> 4) + 16;
+}
+
+/* Whether a shard may give a slot of a class without a new page. */
+static bool may_give(const struct zs_pool *pool, const struct shard *shard, unsigned class,
+		     enum growth growth)
+{
+	return shard->class[class].room && (growth != PLENTY_ONLY || has_plenty(pool, shard));
+}
 
 /* EBUSY: there is no room, and growing is not allowed or not possible. */
 static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, size_t size,
@@ -67,8 +80,10 @@ static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, 
 	unsigned target = target_class(pool, shard, class, &opened);
 	while (growth == ANY_ROOM && !shard->class[target].room && target < SHARD_CLASSES - 1)
 		target++;
-	error = growth != MAY_GROW && !shard->class[target].room ? ZS_EBUSY
-								 : zs_handle_reserve(pool, shard);
+	if (growth != MAY_GROW && !may_give(pool, shard, target, growth))
+		error = ZS_EBUSY;
+	else
+		error = zs_handle_reserve(pool, shard);
 	if (likely(!error)) {
 		error = zs_slot_alloc(pool, shard, target, &loc);
 		if (unlikely(error))
@@ -113,14 +128,16 @@ struct request {
 
 static void set_hint(const struct request *request, const struct shard *shard)
 {
-	atomic_store_explicit(&request->run->hint[request->lane], shard->self, memory_order_release);
+	atomic_store_explicit(&request->run->hint[request->lane], shard->self,
+			      memory_order_release);
 }
 
 /*
  * The first object of a shard is allocated before others see the shard, so that
  * nothing is left of it if that fails.
  */
-static int malloc_in_new_shard(struct zs_pool *pool, const struct request *request, zs_handle *handle)
+static int malloc_in_new_shard(struct zs_pool *pool, const struct request *request,
+			       zs_handle *handle)
 {
 	struct shard *shard;
 	int error = zs_make_shard(pool, (unsigned)(request->run - pool->runs), &shard);
@@ -143,7 +160,7 @@ static struct shard *next_around(const struct zs_pool *pool, const struct reques
 	return next ? next : zs_shard(pool, load_relaxed(&request->run->first));
 }
 
-/* Whether a shard is where another lane allocates: its room is left to that. */
+/* Whether a shard is where another lane allocates: its room is left to that, unless it is plenty. */
 static bool is_taken(const struct request *request, const struct shard *shard)
 {
 	for (unsigned lane = 0; lane < LANES; lane++) {
@@ -164,8 +181,10 @@ static int malloc_around(struct zs_pool *pool, const struct request *request, en
 
 	*shard = request->hint;
 	for (int asked = 0; asked < most; asked++) {
-		if (!is_taken(request, *shard))
-			error = malloc_in(pool, *shard, request->class, request->size, growth, handle);
+		bool taken = is_taken(request, *shard);
+		if (!taken || growth == ROOM_ONLY)
+			error = malloc_in(pool, *shard, request->class, request->size,
+					  taken ? PLENTY_ONLY : growth, handle);
 		if (error != ZS_EBUSY)
 			break;
 		*shard = next_around(pool, request, *shard);
@@ -219,7 +238,8 @@ static int malloc_of_class(struct zs_pool *pool, unsigned class, size_t size, zs
 		.size = size,
 	};
 	request.lane = lane_of(request.run);
-	uint32_t hint = atomic_load_explicit(&request.run->hint[request.lane], memory_order_acquire);
+	uint32_t hint =
+		atomic_load_explicit(&request.run->hint[request.lane], memory_order_acquire);
 	if (unlikely(!hint))
 		return malloc_in_new_shard(pool, &request, handle);
 
