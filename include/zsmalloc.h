@@ -45,7 +45,8 @@ struct zs_pool;
  * Names one object of one pool from zs_malloc() to zs_free(). Never 0.
  *
  * How surely a wrong handle is noticed: one that was freed, until its entry has been used
- * again 127 times; with 64 bits one of another pool, forged or damaged by all
+ * again 127 times, or, once most of its neighbours were freed too, but for a chance of
+ * 2^-7; with 64 bits one of another pool, forged or damaged by all
  * but a chance of 2^-19 at most. With 32 bits there is no room for a tag, and the larger
  * the pool may become the less for the generation: a wrong handle
  * that happens to name a live object is accepted by a chance of 2^-7 (2^-3 in a

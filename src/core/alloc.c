@@ -142,8 +142,15 @@ static int malloc_in_new_shard(struct zs_pool *pool, const struct request *reque
 	struct shard *shard;
 	int error = zs_make_shard(pool, (unsigned)(request->run - pool->runs), &shard);
 
+	/* Somebody made the only one there can be, just now: that will do. */
+	if (error == ZS_EBUSY && !request->hint) {
+		shard = zs_shard(pool, load_relaxed(&request->run->first));
+		set_hint(request, shard);
+		error = malloc_in(pool, shard, request->class, request->size, MAY_GROW, handle);
+		return error == ZS_EBUSY ? ZS_ENOMEM : error;
+	}
 	if (error)
-		return error;
+		return error == ZS_EBUSY ? ZS_ENOMEM : error;
 	error = malloc_in(pool, shard, request->class, request->size, MAY_GROW, handle);
 	zs_finish_shard(pool, shard, !error);
 	if (!error)

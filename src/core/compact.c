@@ -420,6 +420,11 @@ struct meter {
 	struct zs_compact_result result;
 };
 
+static uint64_t deadline(uint64_t now, uint64_t nanoseconds)
+{
+	return nanoseconds < UINT64_MAX - now ? now + nanoseconds : UINT64_MAX;
+}
+
 static bool spent(const struct zs_pool *pool, const struct meter *meter)
 {
 	if (meter->budget.bytes && meter->result.moved_bytes >= meter->budget.bytes)
@@ -488,10 +493,12 @@ int zs_compact_some(struct zs_pool *pool, const struct zs_compact_budget *budget
 	if (budget)
 		meter.budget = *budget;
 	if (meter.budget.nanoseconds && pool->port->ops->now)
-		meter.deadline = pool->port->ops->now() + meter.budget.nanoseconds;
+		meter.deadline = deadline(pool->port->ops->now(), meter.budget.nanoseconds);
 	meter.result.freed_bytes = zs_drop_kept(pool) << pool->page_shift;
 	for (struct shard *s = zs_next_shard(pool, NULL); s && !stopped; s = zs_next_shard(pool, s))
 		stopped = compact_shard(pool, s, &meter);
+	/* Sources that were empty, of a pass that was given up. */
+	meter.result.freed_bytes += zs_drop_kept(pool) << pool->page_shift;
 	if (result) {
 		meter.result.remaining_bytes = zs_compactable_bytes(pool);
 		*result = meter.result;

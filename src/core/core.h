@@ -426,6 +426,7 @@ static inline void zs_unlock(struct zs_lock *lock)
 void zs_lock_all(struct zs_pool *pool);
 void zs_unlock_all(struct zs_pool *pool);
 int zs_charge(struct zs_pool *pool, size_t pages);
+void zs_note_peak(struct zs_pool *pool);
 void zs_uncharge(struct zs_pool *pool, size_t pages);
 void zs_forget_peak(struct zs_pool *pool);
 int zs_refusal(struct zs_pool *pool);
@@ -435,6 +436,14 @@ void zs_fail(struct zs_pool *pool, int error);
 struct shard *zs_next_shard(struct zs_pool *pool, const struct shard *shard);
 int zs_make_shard(struct zs_pool *pool, unsigned run, struct shard **shard);
 void zs_finish_shard(struct zs_pool *pool, struct shard *shard, bool wanted);
+
+/* A zspage's descriptor with its map and, in the scattered habitat, its list of pages. */
+static inline size_t zs_descriptor_bytes(const struct zs_pool *pool, size_t slots, size_t pages)
+{
+	size_t bytes = sizeof(struct zspage) + (slots + 63) / 64 * 8;
+
+	return pool->contiguous ? bytes : bytes + pages * sizeof(uint32_t);
+}
 
 /* sizes.c: which size has which class */
 uint32_t zs_first_open(const struct zs_pool *pool, unsigned run);

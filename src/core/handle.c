@@ -40,7 +40,10 @@ static uint32_t proof_of(const struct zs_pool *pool, zs_ref ref)
 /* Whether there is a block, in use or free, at a place where one could be. */
 bool zs_is_block(const struct zs_pool *pool, zs_ref ref)
 {
+	size_t inside = ((size_t)ref << REF_SHIFT) & (pool->page_size - 1);
+
 	return ref && ref < load_relaxed(&pool->meta_end) &&
+	       inside <= pool->page_size - sizeof(struct handle_block) &&
 	       !((load_relaxed(&zs_block(pool, ref)->key) ^ proof_of(pool, ref)) >> LIFE_BITS);
 }
 
@@ -88,6 +91,8 @@ static bool is_place_of_block(const struct zs_pool *pool, zs_ref ref)
 	size_t offset = (size_t)ref << REF_SHIFT, inside = offset & (pool->page_size - 1);
 	uint32_t page = (uint32_t)(offset >> pool->page_shift);
 
+	if (inside > pool->page_size - sizeof(struct handle_block))
+		return false;
 	if (pool->contiguous && TAG_BITS(pool) >= 16)
 		return true;
 	/* Pages below were never anything but the pool's own. */

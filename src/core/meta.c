@@ -29,6 +29,7 @@ int zs_page_alloc(struct zs_pool *pool, uint32_t *page)
 	*page = port->ops->page_alloc(port);
 	size_t used = (*page == ZS_NO_PAGE ? 0 : 1) + (port->own_pages - own);
 	zs_uncharge(pool, charged - used);
+	zs_note_peak(pool);
 	return *page == ZS_NO_PAGE ? ZS_ENOMEM : ZS_OK;
 }
 

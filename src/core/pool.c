@@ -74,8 +74,16 @@ static void lock_for_fork(void *pool)
 	zs_lock_all(pool);
 }
 
-static void unlock_after_fork(void *pool)
+/* Threads that waited for a lock when the process forked do not exist in the child. */
+static void unlock_after_fork(void *arg, int in_child)
 {
+	struct zs_pool *pool = arg;
+
+	if (in_child) {
+		store_relaxed(&pool->lock.waiters, 0);
+		for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s))
+			store_relaxed(&s->lock.waiters, 0);
+	}
 	zs_unlock_all(pool);
 }
 
@@ -105,14 +113,18 @@ int zs_charge(struct zs_pool *pool, size_t pages)
 		if (pages > pool->limit_pages - total)
 			return ZS_ENOSPC;
 	} while (!atomic_compare_exchange_weak(&pool->total_pages, &total, total + pages));
-	total += pages;
+	return ZS_OK;
+}
 
-	size_t peak = load_relaxed(&pool->peak_pages);
+/* To be called when pages have been taken: what was only charged for a moment does not count. */
+void zs_note_peak(struct zs_pool *pool)
+{
+	size_t total = load_relaxed(&pool->total_pages), peak = load_relaxed(&pool->peak_pages);
+
 	while (total > peak && !atomic_compare_exchange_weak(&pool->peak_pages, &peak, total))
 		;
 	if (total > load_relaxed(&pool->recent_peak))
 		store_relaxed(&pool->recent_peak, total);
-	return ZS_OK;
 }
 
 /* Lets the recent peak come down towards the total by a sixteenth. */
@@ -166,10 +178,7 @@ static void publish_shard(struct zs_pool *pool, struct shard *shard)
 	_Atomic uint32_t *link = &run->first;
 
 	while (load_relaxed(link)) {
-		struct shard *before = zs_shard(pool, load_relaxed(link));
-
-		shard->open = before->open;
-		link = &before->next;
+		link = &zs_shard(pool, load_relaxed(link))->next;
 	}
 	atomic_store_explicit(link, shard->self, memory_order_release);
 	link = pool->last_shard ? &zs_shard(pool, pool->last_shard)->all_next : &pool->first_shard;
@@ -194,19 +203,21 @@ static struct shard *first_of_run(struct zs_pool *pool, unsigned run)
 /*
  * Makes another shard of a run, which nobody else sees until zs_finish_shard().
  * Where a run can have one shard only, whose memory is there from the start, it
- * is seen at once.
+ * is seen at once; ZS_EBUSY: it is in use.
  */
 int zs_make_shard(struct zs_pool *pool, unsigned run, struct shard **shard)
 {
 	int error = ZS_OK;
 
-	if (pool->shard_memory) {
-		zs_lock(pool, &pool->lock);
+	/* zs_lock_all() holds the lock, so nothing is begun once it has looked. */
+	zs_lock(pool, &pool->lock);
+	if (pool->shard_memory)
 		*shard = first_of_run(pool, run);
-		zs_unlock(&pool->lock);
-		return *shard ? ZS_OK : ZS_ENOMEM;
-	}
-	atomic_fetch_add(&pool->unfinished_shards, 1);
+	else
+		atomic_fetch_add(&pool->unfinished_shards, 1);
+	zs_unlock(&pool->lock);
+	if (pool->shard_memory)
+		return *shard ? ZS_OK : ZS_EBUSY;
 	zs_ref ref = zs_meta_alloc(pool, META_CHUNKS, sizeof(struct shard));
 	if (!ref) {
 		error = zs_refusal(pool);

@@ -38,6 +38,9 @@ size_t zs_class_size(const struct zs_pool *pool, unsigned class)
 		units = ((size_t)LINEAR_CLASSES << octave) + (step << (octave + 1));
 	}
 	largest -= largest & (pool->alignment - 1);
+	/* Even if no object may be as large as the smallest class. */
+	size_t smallest = (size_t)(pool->min_class + 1) << pool->alignment_shift;
+	largest = largest < smallest ? smallest : largest;
 	return units << pool->alignment_shift < largest ? units << pool->alignment_shift : largest;
 }
 
@@ -58,7 +61,8 @@ void zs_init_class(const struct zs_pool *pool, struct size_class *class, unsigne
 		size_t slots = bytes / size;
 		if (slots == 0)
 			continue;
-		if (slots > MAX_SLOTS)
+		if (slots > MAX_SLOTS ||
+		    zs_descriptor_bytes(pool, slots, pages) > pool->page_size - META_HEAD)
 			break;
 		size_t waste = bytes - slots * size;
 		if ((uint64_t)waste * best_bytes <= (uint64_t)best_waste * bytes) {

@@ -60,7 +60,9 @@ void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats)
 
 	uint64_t data = stats->data_pages << pool->page_shift;
 	stats->tail_bytes = data - stats->object_bytes - stats->free_bytes;
-	stats->metadata_bytes = stats->total_bytes - data - stats->handle_bytes;
+	/* Others may have freed meanwhile. */
+	if (stats->total_bytes > data + stats->handle_bytes)
+		stats->metadata_bytes = stats->total_bytes - data - stats->handle_bytes;
 }
 
 /* --- classes and zspages --- */

@@ -146,13 +146,6 @@ static void unkeep(struct zs_pool *pool, struct zspage *zspage)
 
 /* --- making and growing --- */
 
-static size_t descriptor_bytes(const struct zs_pool *pool, const struct size_class *class)
-{
-	size_t bytes = sizeof(struct zspage) + (size_t) class->map_words * 8;
-
-	return pool->contiguous ? bytes : bytes + class->pages_per_zspage * sizeof(uint32_t);
-}
-
 static void release_index(struct zs_pool *pool, struct shard *shard, uint32_t index)
 {
 	*zs_table(pool, shard, index) = ZTAB_FREE | shard->free_zspage;
@@ -200,6 +193,7 @@ static uint32_t range_alloc(struct zs_pool *pool)
 	uint32_t range = port->ops->range_alloc(port);
 	if (port->own_pages == own)
 		zs_uncharge(pool, 1);
+	zs_note_peak(pool);
 	zs_unlock(&pool->lock);
 	return range;
 }
@@ -207,8 +201,12 @@ static uint32_t range_alloc(struct zs_pool *pool)
 /* A zspage without real pages, on no list. There is an unused table entry. */
 static int new_zspage(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *index)
 {
+	const struct size_class *geometry = &shard->class[class];
+
 	*index = shard->free_zspage - 1u;
-	zs_ref ref = zs_meta_alloc(pool, META_CHUNKS, descriptor_bytes(pool, &shard->class[class]));
+	zs_ref ref = zs_meta_alloc(pool, META_CHUNKS,
+				   zs_descriptor_bytes(pool, geometry->slots,
+						       geometry->pages_per_zspage));
 	if (!ref)
 		return zs_refusal(pool);
 	struct zspage *zspage = zs_ptr(pool, ref);
@@ -261,6 +259,7 @@ static int grow(struct zs_pool *pool, struct shard *shard, uint32_t index, struc
 	class->npages += to - zspage->pages;
 	shard->npages += to - zspage->pages;
 	zspage->pages = (uint8_t)to;
+	zs_note_peak(pool);
 	zs_set_trigger(pool, shard);
 	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_regroup(pool, shard, index, zspage);
@@ -301,6 +300,10 @@ void zs_restore_source(struct zs_pool *pool, struct shard *shard, uint32_t index
 
 	shard->to_move -= zspage->inuse - count_below(zspage, zspage->limit);
 	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
+	if (!zspage->inuse) {
+		zspage->flags |= ZSPAGE_KEPT;
+		atomic_fetch_add(&pool->kept_pages, zspage->pages);
+	}
 	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_regroup(pool, shard, index, zspage);
 }

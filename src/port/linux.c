@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
@@ -52,7 +53,7 @@ struct linux_port {
 	/* For fork(): guarded by watch_lock. */
 	struct linux_port *next;
 	void (*before_fork)(void *);
-	void (*after_fork)(void *);
+	void (*after_fork)(void *, int);
 	void *fork_arg;
 };
 
@@ -103,12 +104,13 @@ static uint32_t take(struct linux_port *p, struct pagemap *map, struct part *par
 
 	if (number == UINT32_MAX)
 		return ZS_NO_PAGE;
+	/* The bitmap's page is real now, whatever comes of the rest. */
+	p->port.own_pages =
+		p->fixed_pages + map_pages(p, &p->meta_map) + map_pages(p, &p->data_map);
 	if (!part_open(part, ((size_t)number + 1) * unit)) {
 		pagemap_release(map, number);
 		return ZS_NO_PAGE;
 	}
-	p->port.own_pages =
-		p->fixed_pages + map_pages(p, &p->meta_map) + map_pages(p, &p->data_map);
 	return number;
 }
 
@@ -117,9 +119,29 @@ static uint32_t page_alloc(struct zs_port *port)
 	return take(self(port), &self(port)->meta_map, &self(port)->meta, port->page_size);
 }
 
+/* Locked memory (mlockall) is given back by a call of its own, since Linux 5.18. */
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
+/* Returns whether the pages are gone. */
+static int give_back(void *start, size_t bytes)
+{
+	int saved = errno;
+	int gone = madvise(start, bytes, MADV_DONTNEED) == 0 ||
+		   madvise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
+
+	errno = saved;
+	return gone;
+}
+
 static void page_free(struct zs_port *port, uint32_t page)
 {
-	madvise(port->meta_base + (size_t)page * port->page_size, port->page_size, MADV_DONTNEED);
+	char *start = port->meta_base + (size_t)page * port->page_size;
+
+	/* Whoever gets the page next wants it zeroed. */
+	if (!give_back(start, port->page_size))
+		memset(start, 0, port->page_size);
 	pagemap_release(&self(port)->meta_map, page);
 }
 
@@ -136,10 +158,7 @@ static void range_free(struct zs_port *port, uint32_t range)
 
 static void decommit(struct zs_port *port, void *start, size_t pages)
 {
-	int saved = errno;
-
-	madvise(start, pages * port->page_size, MADV_DONTNEED);
-	errno = saved;
+	give_back(start, pages * port->page_size);
 }
 
 /*
@@ -191,19 +210,29 @@ static void before_fork(void)
 		p->before_fork(p->fork_arg);
 }
 
-static void after_fork(void)
+static void after_fork(int in_child)
 {
 	for (struct linux_port *p = watched; p; p = p->next)
-		p->after_fork(p->fork_arg);
+		p->after_fork(p->fork_arg, in_child);
 	pthread_mutex_unlock(&watch_lock);
+}
+
+static void in_parent(void)
+{
+	after_fork(0);
+}
+
+static void in_child(void)
+{
+	after_fork(1);
 }
 
 static void install_fork_handlers(void)
 {
-	pthread_atfork(before_fork, after_fork, after_fork);
+	pthread_atfork(before_fork, in_parent, in_child);
 }
 
-static void watch_fork(struct zs_port *port, void (*before)(void *), void (*after)(void *),
+static void watch_fork(struct zs_port *port, void (*before)(void *), void (*after)(void *, int),
 		       void *arg)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;

@@ -66,8 +66,8 @@ struct zs_port_ops {
 	 * in the parent and in the child, for as long as the port lives.
 	 * NULL where there is no fork.
 	 */
-	void (*watch_fork)(struct zs_port *port, void (*before)(void *), void (*after)(void *),
-			   void *arg);
+	void (*watch_fork)(struct zs_port *port, void (*before)(void *),
+			   void (*after)(void *, int in_child), void *arg);
 	/* Returns everything, struct zs_port and pool_memory included. */
 	void (*destroy)(struct zs_port *port);
 };
