@@ -39,25 +39,21 @@ struct source {
 
 /*
  * How far down a zspage can be emptied while its class has so many free slots,
- * its own included. As pages go one by one from the top, it wants more and more.
+ * its own included. Each slot that goes wants one: for its object, or in its own
+ * place. So as many go as there is room for, in whole pages.
  */
 static struct source plan_source(const struct zs_pool *pool, const struct size_class *class,
 				 const struct zspage *zspage, uint32_t room)
 {
 	unsigned real = zs_real_slots(pool, class, zspage);
-	struct source best = { real, zspage->pages, 0, 0 };
+	unsigned stay = real > room ? real - room : 0;
+	unsigned pages = zs_pages_for(pool, class, stay);
 
-	for (unsigned pages = zspage->pages; pages-- > 0;) {
-		size_t fit = ((size_t)pages << pool->page_shift) / class->size;
-		unsigned limit = fit < real ? (unsigned)fit : real;
-		unsigned moves = count_from(class, zspage, limit);
-		unsigned lost = real - limit - moves;
-
-		if (moves + lost > room)
-			break;
-		best = (struct source){ limit, pages, moves + lost, moves };
-	}
-	return best;
+	if (pages >= zspage->pages)
+		return (struct source){ real, zspage->pages, 0, 0 };
+	size_t fit = ((size_t)pages << pool->page_shift) / class->size;
+	unsigned limit = fit < real ? (unsigned)fit : real;
+	return (struct source){ limit, pages, real - limit, count_from(class, zspage, limit) };
 }
 
 static void make_source(struct zs_pool *pool, struct shard *shard, uint32_t index,
