@@ -142,8 +142,8 @@ struct zs_pool_options {
 /*
  * Makes an empty pool. O(1).
  * Returns NULL and sets errno iff
- *   EINVAL  an option is out of its range, buffer_size is given without buffer, or the buffer is too small or the
- *           limit too low to hold an empty pool;
+ *   EINVAL  an option is out of its range, buffer_size is given without buffer, or the
+ *           buffer is too small or the limit too low to hold an empty pool;
  *   ENOMEM  the habitat refused address space or pages.
  */
 struct zs_pool *zs_create_pool(const struct zs_pool_options *options);
@@ -245,7 +245,7 @@ unsigned zs_class_count(struct zs_pool *pool);
  * they are. Returns the bytes of objects' pages given back; pages of tables that
  * become empty on the way go back too, uncounted. Needs no memory.
  * O(zspages + bytes moved); takes one shard lock at a time, for one object's
- * copy at most, so that all other calls go on meanwhile.
+ * copy (to plan, for a look at the shard's zspages with room) at most, so that all other calls go on meanwhile.
  */
 uint64_t zs_compact(struct zs_pool *pool);
 
