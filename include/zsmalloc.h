@@ -132,6 +132,19 @@ struct zs_pool_options {
 	 */
 	unsigned map_buffers;
 	enum zs_compaction compaction;
+	/*
+	 * Automatic compaction begins when free slots hold about this many 1024ths of the
+	 * pool more than it last had to leave: less is denser, more moves fewer
+	 * objects. 1 to 1024, default 8.
+	 */
+	unsigned compaction_slack;
+	/*
+	 * Handles are numbers below 2^handle_bits, for programs that keep very many: 32 to
+	 * the bits of a zs_handle, which is the default. Shorter ones tell less surely what
+	 * is wrong with a handle (see zs_handle), and may be too short for the pool
+	 * that could be (then: EINVAL; a lower limit asks for less).
+	 */
+	unsigned handle_bits;
 	zs_misuse_fn *on_misuse;
 	zs_leak_fn *on_leak;
 	void *hook_data; /* passed to both hooks */
@@ -238,6 +251,14 @@ unsigned zs_lookup_class_index(struct zs_pool *pool, size_t size);
 
 /* How many size classes the pool has: indices run from 0 to this minus one. */
 unsigned zs_class_count(struct zs_pool *pool);
+
+/*
+ * Sets the limit in bytes, everything counted, rounded down to pages; 0: none. A limit below
+ * what the pool holds is kept to from then on: nothing is taken until enough
+ * was given back. Address space is reserved when a pool is made: one that was made with a
+ * limit cannot always grow much beyond it (ENOMEM then). O(1); takes the pool lock.
+ */
+void zs_set_limit(struct zs_pool *pool, uint64_t limit);
 
 /*
  * Compacts the whole pool: moves objects out of the emptiest zspages of each

@@ -427,6 +427,38 @@ static void automatic_compaction_keeps_the_footprint_near_the_payload(void **sta
 	assert_true(footprint_after_frees(*state, ZS_COMPACTION_AUTO) <= 125);
 }
 
+/* What a pool holds that was churned, in percent of its objects. */
+static uint64_t footprint_of_churn(const struct habitat *habitat, unsigned slack)
+{
+	struct zs_pool_options options = { .compaction_slack = slack };
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(78);
+	struct rig rig;
+	uint64_t percent;
+
+	rig_open(&rig, habitat, &options);
+	objects_fill(&objects, rig.pool, &rng, 4000, 100, 2000);
+	for (int i = 0; i < 100; i++) {
+		objects_free_random(&objects, rig.pool, &rng, 10);
+		while (objects.count < 4000)
+			objects_fill(&objects, rig.pool, &rng, 1, 100, 2000);
+	}
+	percent = zs_get_total_size_bytes(rig.pool) * 100 / objects_payload(&objects);
+	assert_healthy(rig.pool);
+	objects_free_all(&objects, rig.pool);
+	rig_close(&rig);
+	return percent;
+}
+
+static void less_slack_makes_a_churned_pool_denser(void **state)
+{
+	uint64_t tight = footprint_of_churn(*state, 1), wide = footprint_of_churn(*state, 512);
+
+	print_message("slack 1: %llu %%, slack 512: %llu %%\n", (unsigned long long)tight,
+		      (unsigned long long)wide);
+	assert_true(tight + 2 <= wide);
+}
+
 static void manual_compaction_leaves_the_pool_sparse(void **state)
 {
 	assert_true(footprint_after_frees(*state, ZS_COMPACTION_MANUAL) >= 200);
@@ -448,6 +480,7 @@ int main(void)
 		IN_BOTH_HABITATS(pinned_zspages_are_counted_and_predicted_as_if_free),
 		IN_BOTH_HABITATS(freed_pages_can_be_used_by_other_sizes),
 		IN_BOTH_HABITATS(automatic_compaction_keeps_the_footprint_near_the_payload),
+		IN_BOTH_HABITATS(less_slack_makes_a_churned_pool_denser),
 		IN_BOTH_HABITATS(manual_compaction_leaves_the_pool_sparse),
 	};
 

@@ -49,6 +49,45 @@ static void the_limit_is_reached_but_never_exceeded(void **state)
 	}
 }
 
+static void a_limit_can_be_lowered_below_what_is_held_and_raised(void **state)
+{
+	struct zs_pool_options options = { .compaction = ZS_COMPACTION_MANUAL };
+	const struct habitat *habitat = *state;
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(77);
+	struct zs_pool_stats stats;
+	struct rig rig;
+	uint64_t held;
+
+	rig_open(&rig, habitat, &options);
+	while (zs_get_total_size_bytes(rig.pool) < MIB(2))
+		assert_true(objects_add(&objects, rig.pool, rng_between(&rng, 1, 4096)));
+	held = zs_get_total_size_bytes(rig.pool);
+
+	zs_set_limit(rig.pool, held / 2);
+	zs_pool_stats(rig.pool, &stats);
+	assert_int_equal(stats.limit_bytes, held / 2 & ~(uint64_t)(stats.page_size - 1));
+	assert_healthy(rig.pool);
+	/* What is free among what is held may be used; no page is taken. */
+	assert_int_equal(objects_fill_up(&objects, rig.pool, &rng, 4000, 4096), ENOSPC);
+	assert_int_equal(zs_get_total_size_bytes(rig.pool), held);
+	while (objects.count)
+		objects_free_random(&objects, rig.pool, &rng, 100);
+	zs_compact(rig.pool);
+	assert_true(objects_fill_up(&objects, rig.pool, &rng, 1, 4096) == ENOSPC);
+	assert_true(zs_get_total_size_bytes(rig.pool) <= stats.limit_bytes);
+	assert_healthy(rig.pool);
+
+	zs_set_limit(rig.pool, 0);
+	zs_pool_stats(rig.pool, &stats);
+	assert_int_equal(stats.limit_bytes, 0);
+	while (zs_get_total_size_bytes(rig.pool) <= held)
+		assert_true(objects_add(&objects, rig.pool, 4000));
+	assert_objects_intact(&objects, rig.pool);
+	objects_free_all(&objects, rig.pool);
+	rig_close(&rig);
+}
+
 static void most_of_the_limit_can_be_used_for_objects(void **state)
 {
 	struct zs_pool_options options = { .limit = MIB(8) };
@@ -218,6 +257,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		IN_BOTH_HABITATS(the_limit_is_reached_but_never_exceeded),
+		IN_BOTH_HABITATS(a_limit_can_be_lowered_below_what_is_held_and_raised),
 		IN_BOTH_HABITATS(most_of_the_limit_can_be_used_for_objects),
 		IN_BOTH_HABITATS(a_refused_call_changes_nothing),
 		IN_BOTH_HABITATS(after_frees_new_objects_fit_again),

@@ -86,6 +86,9 @@ static void options_out_of_range_are_refused(void **state)
 	REFUSED(.page_size = 131072);
 	REFUSED(.page_size = SIZE_MAX);
 	REFUSED(.compaction = (enum zs_compaction)7);
+	REFUSED(.compaction_slack = 1025);
+	REFUSED(.handle_bits = 31);
+	REFUSED(.handle_bits = 8 * sizeof(zs_handle) + 1);
 	REFUSED(.limit = 1);
 	REFUSED(.limit = system_page());
 }
@@ -144,6 +147,36 @@ static void options_at_the_ends_of_their_ranges_are_accepted(void **state)
 	USABLE(habitat, .limit = MIB(2));
 	USABLE(habitat, .limit = UINT64_MAX);
 	USABLE(habitat, .compaction = ZS_COMPACTION_MANUAL);
+	USABLE(habitat, .compaction_slack = 1);
+	USABLE(habitat, .compaction_slack = 1024);
+	USABLE(habitat, .handle_bits = 8 * sizeof(zs_handle));
+}
+
+static void short_handles_stay_below_their_bits_and_work_like_others(void **state)
+{
+	static const unsigned bits[] = { 32, 40, 48 };
+	const struct habitat *habitat = *state;
+
+	for (size_t b = 0; b < COUNT_OF(bits) && bits[b] <= 8 * sizeof(zs_handle); b++) {
+		struct zs_pool_options options = { .handle_bits = bits[b], .limit = MIB(8) };
+		struct objects objects = { 0 };
+		struct rng rng = rng_seeded(bits[b]);
+		struct rig rig;
+
+		rig_open(&rig, habitat, &options);
+		for (int round = 0; round < 5; round++) {
+			objects_fill(&objects, rig.pool, &rng, 2000, 1, 700);
+			for (size_t i = 0; i < objects.count; i++)
+				assert_int_equal((uint64_t)objects.at[i].handle >> bits[b], 0);
+			assert_objects_intact(&objects, rig.pool);
+			assert_healthy(rig.pool);
+			objects_free_random(&objects, rig.pool, &rng, 60);
+		}
+		zs_compact(rig.pool);
+		assert_objects_intact(&objects, rig.pool);
+		objects_free_all(&objects, rig.pool);
+		rig_close(&rig);
+	}
 }
 
 static void objects_in_a_process_may_be_larger_than_a_page(void **state)
@@ -403,6 +436,7 @@ int main(void)
 		cmocka_unit_test(options_out_of_range_are_refused),
 		cmocka_unit_test(options_of_a_buffer_out_of_range_are_refused),
 		IN_BOTH_HABITATS(options_at_the_ends_of_their_ranges_are_accepted),
+		IN_BOTH_HABITATS(short_handles_stay_below_their_bits_and_work_like_others),
 		cmocka_unit_test(objects_in_a_process_may_be_larger_than_a_page),
 		cmocka_unit_test(one_to_64_map_buffers_are_accepted),
 		IN_BOTH_HABITATS(the_limit_is_rounded_down_to_pages),

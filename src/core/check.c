@@ -499,7 +499,10 @@ unsigned long zs_check(struct zs_pool *pool, zs_report_fn *report, void *data)
 	       total == check.data_pages + pool->meta_pages + pool->port->own_pages +
 				pool->releasing_pages,
 	       "total is not the sum of its parts", "pages", total);
-	expect(&check, total <= pool->limit_pages, "the limit is exceeded", "pages", total);
+	expect(&check,
+	       total <= load_relaxed(&pool->limit_pages) ||
+		       total <= load_relaxed(&pool->held_at_limit),
+	       "the limit is exceeded", "pages", total);
 	expect(&check, load_relaxed(&pool->peak_pages) >= total, "the peak is below the total",
 	       "pages", total);
 	expect(&check, load_relaxed(&pool->kept_pages) == check.kept, "kept_pages is wrong",

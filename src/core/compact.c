@@ -66,7 +66,7 @@ static void make_source(struct zs_pool *pool, struct shard *shard, uint32_t inde
 		zspage->flags &= (uint8_t)~ZSPAGE_KEPT;
 		atomic_fetch_sub(&pool->kept_pages, zspage->pages);
 	}
-	zs_set_limit(pool, shard, zspage, source->limit);
+	zs_move_limit(pool, shard, zspage, source->limit);
 	zs_regroup(pool, shard, index, zspage);
 	shard->to_move += source->moves;
 }
@@ -131,16 +131,18 @@ uint64_t zs_class_gain(const struct zs_pool *pool, const struct shard *shard, un
 
 /* --- when --- */
 
-/* By how much room may grow before automatic compaction looks, and acts while many objects are freed. */
-#define STRICT_SHARE 7 /* 1/128 of the shard's pages */
-#define LAZY_SHARE   3 /* 1/8 */
+/*
+ * By how much room may grow, in 1/1024 of the shard's pages, before automatic
+ * compaction looks (pool->slack), and before it acts while many objects are freed.
+ */
+#define LAZY_SLACK 128
 
 static uint64_t slack(const struct zs_pool *pool, const struct shard *shard, unsigned share)
 {
-	return ((shard->npages >> share) + 2) << pool->page_shift;
+	return ((shard->npages * share >> 10) + 2) << pool->page_shift;
 }
 
-/* Automatic compaction looks again once room has grown by the strict share. */
+/* Automatic compaction looks again once room has grown by the pool's slack. */
 void zs_set_trigger(const struct zs_pool *pool, struct shard *shard)
 {
 	if (shard->room_bytes < shard->settled_bytes)
@@ -149,7 +151,7 @@ void zs_set_trigger(const struct zs_pool *pool, struct shard *shard)
 	if (pool->compaction == ZS_COMPACTION_AUTO)
 		shard->trigger_bytes =
 			shard->pass == PASS_IDLE
-				? shard->settled_bytes + slack(pool, shard, STRICT_SHARE)
+				? shard->settled_bytes + slack(pool, shard, pool->slack)
 				: 0;
 }
 
@@ -169,9 +171,11 @@ static bool is_worthwhile(const struct zs_pool *pool, struct shard *shard)
 	size_t total = load_relaxed(&pool->total_pages), peak = load_relaxed(&pool->recent_peak);
 
 	if (total + (peak >> 5) >= peak ||
-	    shard->room_bytes > shard->settled_bytes + slack(pool, shard, LAZY_SHARE))
+	    shard->room_bytes >
+		    shard->settled_bytes +
+			    slack(pool, shard, pool->slack > LAZY_SLACK ? pool->slack : LAZY_SLACK))
 		return true;
-	shard->trigger_bytes = shard->room_bytes + slack(pool, shard, STRICT_SHARE);
+	shard->trigger_bytes = shard->room_bytes + slack(pool, shard, pool->slack);
 	return false;
 }
 
@@ -339,7 +343,7 @@ static void trim_source(struct zs_pool *pool, struct shard *shard, struct step *
 	zspage->pages = (uint8_t)from;
 	class->npages -= to - from;
 	shard->npages -= to - from;
-	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
+	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_lock(pool, &pool->lock);
 	pool->releasing_pages += to - from;
 	zs_unlock(&pool->lock);

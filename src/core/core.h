@@ -89,20 +89,14 @@ enum meta_kind {
 
 /*
  * A handle, from its low end: index in the block, reference of the block,
- * generation, tag. With 64 bits the division is fixed; with 32 what there can be
- * of metadata decides, as every bit that a reference leaves over counts.
+ * generation, tag. What there can be of metadata decides on the division, as in a
+ * short handle every bit that a reference leaves over counts.
  */
-#define INDEX_BITS 7u
-#define LIFE_BITS  20u
-#if UINTPTR_MAX > UINT32_MAX
-#define GEN_POS(pool)  38u
-#define TAG_POS(pool)  45u
-#define TAG_BITS(pool) 19u
-#else
-#define GEN_POS(pool)  ((pool)->gen_pos)
-#define TAG_POS(pool)  ((pool)->tag_pos)
-#define TAG_BITS(pool) (32u - TAG_POS(pool))
-#endif
+#define INDEX_BITS        7u
+#define LIFE_BITS         20u
+#define GEN_POS(pool)     ((pool)->gen_pos)
+#define TAG_POS(pool)     ((pool)->tag_pos)
+#define TAG_BITS(pool)    ((pool)->tag_bits)
 #define GEN_BITS_IN(pool) (TAG_POS(pool) - GEN_POS(pool))
 
 #define LIVE_WORDS ((BLOCK_HANDLES_MAX + 31) / 32)
@@ -280,13 +274,15 @@ struct zs_pool {
 	unsigned nruns;
 	unsigned ztab_shift; /* zspages a chunk of a shard's table */
 	/* handles; constant */
-	unsigned block_handles;    /* as many as leave the least of a page over */
-	unsigned gen_pos, tag_pos; /* see GEN_POS(), TAG_POS() */
+	unsigned block_handles; /* as many as leave the least of a page over */
+	unsigned handle_bits;
+	unsigned gen_pos, tag_pos, tag_bits; /* see GEN_POS(), TAG_POS() */
 	uint64_t tag_factor;
 	uint32_t secret;
 	/* counts; a limit of 0 is SIZE_MAX pages */
-	size_t limit_pages;
-	_Atomic size_t total_pages; /* <= limit_pages */
+	_Atomic size_t limit_pages;
+	_Atomic size_t held_at_limit; /* total_pages when the limit was set; pool lock */
+	_Atomic size_t total_pages;   /* <= limit_pages or held_at_limit */
 	_Atomic size_t peak_pages;
 	_Atomic size_t recent_peak; /* of total_pages; comes down as objects are allocated */
 	_Atomic size_t kept_pages;  /* of empty zspages, <= KEPT_PAGES_MAX */
@@ -304,6 +300,7 @@ struct zs_pool {
 	uint32_t last_shard;
 	_Atomic uint32_t unfinished_shards; /* made, but on no list yet: see zs_make_shard() */
 	enum zs_compaction compaction;
+	unsigned slack; /* 1/1024 */
 	zs_misuse_fn *on_misuse;
 	zs_leak_fn *on_leak;
 	void *hook_data;
@@ -516,7 +513,8 @@ zs_ref zs_retire_if_empty(struct zs_pool *pool, struct shard *shard, uint32_t in
 unsigned zs_group_of(const struct size_class *class, const struct zspage *zspage);
 void zs_regroup(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage);
 void zs_zspage_release(struct zs_pool *pool, const struct size_class *class, zs_ref ref);
-void zs_set_limit(struct zs_pool *pool, struct shard *shard, struct zspage *zspage, unsigned limit);
+void zs_move_limit(struct zs_pool *pool, struct shard *shard, struct zspage *zspage,
+		   unsigned limit);
 void zs_unlist(const struct zs_pool *pool, struct shard *shard, uint32_t index,
 	       struct zspage *zspage);
 unsigned zs_real_slots(const struct zs_pool *pool, const struct size_class *class,

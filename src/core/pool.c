@@ -104,13 +104,21 @@ int zs_last_error(struct zs_pool *pool)
 
 /* --- pages counted --- */
 
+/* How many pages the limit leaves. It may have been set below what there is. */
+static size_t room_below_limit(const struct zs_pool *pool, size_t total)
+{
+	size_t limit = load_relaxed(&pool->limit_pages);
+
+	return limit > total ? limit - total : 0;
+}
+
 /* Counts pages that are about to be taken. ZS_ENOSPC: the limit says no. */
 int zs_charge(struct zs_pool *pool, size_t pages)
 {
 	size_t total = load_relaxed(&pool->total_pages);
 
 	do {
-		if (pages > pool->limit_pages - total)
+		if (pages > room_below_limit(pool, total))
 			return ZS_ENOSPC;
 	} while (!atomic_compare_exchange_weak(&pool->total_pages, &total, total + pages));
 	return ZS_OK;
@@ -144,7 +152,7 @@ void zs_uncharge(struct zs_pool *pool, size_t pages)
 /* Why metadata could not be had: it takes two pages at most. */
 int zs_refusal(struct zs_pool *pool)
 {
-	return pool->limit_pages - load_relaxed(&pool->total_pages) < 2 ? ZS_ENOSPC : ZS_ENOMEM;
+	return room_below_limit(pool, load_relaxed(&pool->total_pages)) < 2 ? ZS_ENOSPC : ZS_ENOMEM;
 }
 
 /* --- shards --- */
@@ -262,6 +270,28 @@ static bool is_power_of_two(size_t n)
 	return n && !(n & (n - 1));
 }
 
+/* In 1/1024 of a shard's pages. */
+#define DEFAULT_SLACK 8
+
+#define HANDLE_BITS_MAX ((unsigned)sizeof(zs_handle) * 8)
+
+static size_t limit_in_pages(const struct zs_pool *pool, uint64_t limit)
+{
+	if (!limit || limit >> pool->page_shift >= SIZE_MAX)
+		return SIZE_MAX;
+	return (size_t)(limit >> pool->page_shift);
+}
+
+void zs_set_limit(struct zs_pool *pool, uint64_t limit)
+{
+	zs_lock(pool, &pool->lock);
+	store_relaxed(&pool->limit_pages, limit_in_pages(pool, limit));
+	/* Pages are charged without the lock: what was is seen after what may be was set. */
+	atomic_thread_fence(memory_order_seq_cst);
+	store_relaxed(&pool->held_at_limit, load_relaxed(&pool->total_pages));
+	zs_unlock(&pool->lock);
+}
+
 /* Takes the options into a pool that is still on the stack. */
 static int take_options(struct zs_pool *pool, const struct zs_pool_options *options)
 {
@@ -298,9 +328,13 @@ static int take_options(struct zs_pool *pool, const struct zs_pool_options *opti
 	    options->compaction != ZS_COMPACTION_MANUAL)
 		return ZS_EINVAL;
 	pool->compaction = options->compaction;
-	pool->limit_pages = SIZE_MAX;
-	if (options->limit && options->limit >> pool->page_shift < SIZE_MAX)
-		pool->limit_pages = (size_t)(options->limit >> pool->page_shift);
+	if (options->compaction_slack > 1024)
+		return ZS_EINVAL;
+	pool->slack = options->compaction_slack ? options->compaction_slack : DEFAULT_SLACK;
+	pool->handle_bits = options->handle_bits ? options->handle_bits : HANDLE_BITS_MAX;
+	if (pool->handle_bits < 32 || pool->handle_bits > HANDLE_BITS_MAX)
+		return ZS_EINVAL;
+	store_relaxed(&pool->limit_pages, limit_in_pages(pool, options->limit));
 	pool->on_misuse = options->on_misuse;
 	pool->on_leak = options->on_leak;
 	pool->hook_data = options->hook_data;
@@ -364,12 +398,13 @@ static bool lay_out_handles(struct zs_pool *pool)
 {
 	uint64_t units = (uint64_t)pool->port->meta_pages << (pool->page_shift - REF_SHIFT);
 	unsigned ref_bits = units > 1 ? bit_last64(units - 1) + 1 : 1;
-	unsigned left = (unsigned)sizeof(zs_handle) * 8 - INDEX_BITS;
+	unsigned left = pool->handle_bits - INDEX_BITS;
 
 	if (ref_bits > 31 || ref_bits >= left)
 		return false;
 	pool->gen_pos = INDEX_BITS + ref_bits;
 	pool->tag_pos = pool->gen_pos + (left - ref_bits < GEN_BITS ? left - ref_bits : GEN_BITS);
+	pool->tag_bits = pool->handle_bits - pool->tag_pos;
 
 	uint64_t chance = pool->port->ops->entropy(pool->port);
 	pool->tag_factor = (chance * UINT64_C(0x9e3779b97f4a7c15) ^ chance >> 29) | 1;
@@ -402,7 +437,7 @@ static int create(const struct zs_pool_options *options, struct zs_pool **create
 	pool->shard_memory = shard_fits_page(pool->page_size) ? NULL : memory + l.shards;
 	store_relaxed(&pool->total_pages, port->own_pages);
 	store_relaxed(&pool->peak_pages, port->own_pages);
-	if (!lay_out_handles(pool) || port->own_pages > pool->limit_pages) {
+	if (!lay_out_handles(pool) || port->own_pages > load_relaxed(&pool->limit_pages)) {
 		port->ops->destroy(port);
 		return ZS_EINVAL;
 	}

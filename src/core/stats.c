@@ -55,8 +55,9 @@ void zs_pool_stats(struct zs_pool *pool, struct zs_pool_stats *stats)
 	}
 	stats->total_bytes = zs_get_total_size_bytes(pool);
 	stats->peak_bytes = (uint64_t)load_relaxed(&pool->peak_pages) << pool->page_shift;
-	if (pool->limit_pages != SIZE_MAX)
-		stats->limit_bytes = (uint64_t)pool->limit_pages << pool->page_shift;
+	size_t limit = load_relaxed(&pool->limit_pages);
+	if (limit != SIZE_MAX)
+		stats->limit_bytes = (uint64_t)limit << pool->page_shift;
 
 	uint64_t data = stats->data_pages << pool->page_shift;
 	stats->tail_bytes = data - stats->object_bytes - stats->free_bytes;

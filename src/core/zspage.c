@@ -105,7 +105,7 @@ static unsigned count_below(const struct zspage *zspage, unsigned limit)
 }
 
 /* Moves the limit of a zspage and all that is counted by it. */
-void zs_set_limit(struct zs_pool *pool, struct shard *shard, struct zspage *zspage, unsigned limit)
+void zs_move_limit(struct zs_pool *pool, struct shard *shard, struct zspage *zspage, unsigned limit)
 {
 	struct size_class *class = &shard->class[zspage->class];
 	unsigned room = limit - count_below(zspage, limit);
@@ -261,7 +261,7 @@ static int grow(struct zs_pool *pool, struct shard *shard, uint32_t index, struc
 	zspage->pages = (uint8_t)to;
 	zs_note_peak(pool);
 	zs_set_trigger(pool, shard);
-	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
+	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_regroup(pool, shard, index, zspage);
 	return ZS_OK;
 }
@@ -275,7 +275,7 @@ static zs_ref detach(struct zs_pool *pool, struct shard *shard, uint32_t index)
 
 	unkeep(pool, zspage);
 	zs_unlist(pool, shard, index, zspage);
-	zs_set_limit(pool, shard, zspage, 0);
+	zs_move_limit(pool, shard, zspage, 0);
 	class->nzspages--;
 	class->npages -= zspage->pages;
 	shard->npages -= zspage->pages;
@@ -304,7 +304,7 @@ void zs_restore_source(struct zs_pool *pool, struct shard *shard, uint32_t index
 		zspage->flags |= ZSPAGE_KEPT;
 		atomic_fetch_add(&pool->kept_pages, zspage->pages);
 	}
-	zs_set_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
+	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_regroup(pool, shard, index, zspage);
 }
 
