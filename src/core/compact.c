@@ -321,39 +321,35 @@ static void end_pass(const struct zs_pool *pool, struct shard *shard, struct ste
 	step->over = true;
 }
 
-/* Gives back what one source has above its limit (or above an object that had to stay). */
-static void trim_source(struct zs_pool *pool, struct shard *shard, struct step *step)
+/*
+ * Takes from a source what it has above its limit (or above an object that had to
+ * stay). Until it is listed again nobody else touches it.
+ */
+static struct zs_tail cut_tail(struct zs_pool *pool, struct shard *shard, struct zspage *zspage)
 {
-	struct zspage *zspage = next_source(pool, shard);
-	uint32_t index = shard->cursor_index;
-
-	if (!zspage) {
-		end_pass(pool, shard, step);
-		return;
-	}
 	struct size_class *class = &shard->class[zspage->class];
 	unsigned top = zs_top_slot(class, zspage);
 	unsigned from = zs_pages_for(pool, class, top > zspage->limit ? top : zspage->limit);
 	unsigned to = zspage->pages;
 
 	shard->to_move -= count_from(class, zspage, zspage->limit);
-	zs_unlist(pool, shard, index, zspage);
+	zs_unlist(pool, shard, shard->cursor_index, zspage);
 	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
 	zspage->flags |= ZSPAGE_BUSY;
 	zspage->pages = (uint8_t)from;
 	class->npages -= to - from;
 	shard->npages -= to - from;
-	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
-	zs_lock(pool, &pool->lock);
-	pool->releasing_pages += to - from;
-	zs_unlock(&pool->lock);
-	step->freed_pages += to - from;
 	shard->compacted_pages += to - from;
-	if (to > from) {
-		zs_unlock(&shard->lock);
-		zs_trim(pool, class, zspage, from, to);
-		zs_lock(pool, &shard->lock);
-	}
+	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
+	return (struct zs_tail){ class, zspage, from, to };
+}
+
+/* Lists a source again that has been cut, or, if it is empty, lets it go. */
+static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
+{
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+	const struct size_class *class = &shard->class[zspage->class];
+
 	zspage->flags &= (uint8_t)~ZSPAGE_BUSY;
 	zs_ref empty = zs_retire_if_empty(pool, shard, index);
 	if (empty) {
@@ -361,6 +357,34 @@ static void trim_source(struct zs_pool *pool, struct shard *shard, struct step *
 		zs_zspage_release(pool, class, empty);
 		zs_lock(pool, &shard->lock);
 	}
+}
+
+/* Gives back what the next sources have above their limits, many with one system call. */
+static void trim_sources(struct zs_pool *pool, struct shard *shard, struct step *step)
+{
+	struct zs_tail tails[ZS_SPANS_MAX];
+	uint32_t index[ZS_SPANS_MAX];
+	struct zspage *zspage;
+	unsigned count = 0;
+
+	while (count < ZS_SPANS_MAX && (zspage = next_source(pool, shard))) {
+		index[count] = shard->cursor_index;
+		tails[count] = cut_tail(pool, shard, zspage);
+		step->freed_pages += tails[count].to - tails[count].from;
+		count++;
+	}
+	if (!count) {
+		end_pass(pool, shard, step);
+		return;
+	}
+	zs_lock(pool, &pool->lock);
+	pool->releasing_pages += step->freed_pages;
+	zs_unlock(&pool->lock);
+	zs_unlock(&shard->lock);
+	zs_trim(pool, tails, count);
+	zs_lock(pool, &shard->lock);
+	for (unsigned i = 0; i < count; i++)
+		relist(pool, shard, index[i]);
 }
 
 /* One step of the pass under way. The lock is held before and after, not always between. */
@@ -371,7 +395,7 @@ static struct step do_step(struct zs_pool *pool, struct shard *shard)
 	if (shard->pass == PASS_SCAN)
 		scan_block(pool, shard, &step);
 	else if (shard->pass == PASS_TRIM)
-		trim_source(pool, shard, &step);
+		trim_sources(pool, shard, &step);
 	else
 		step.over = true;
 	return step;

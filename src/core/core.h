@@ -521,8 +521,15 @@ unsigned zs_real_slots(const struct zs_pool *pool, const struct size_class *clas
 		       const struct zspage *zspage);
 unsigned zs_top_slot(const struct size_class *class, const struct zspage *zspage);
 unsigned zs_pages_for(const struct zs_pool *pool, const struct size_class *class, unsigned slots);
-void zs_trim(struct zs_pool *pool, const struct size_class *class, struct zspage *zspage,
-	     unsigned from, unsigned to);
+
+/* The pages from .. to - 1 of a zspage. */
+struct zs_tail {
+	const struct size_class *class;
+	struct zspage *zspage;
+	unsigned from, to;
+};
+
+void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count);
 size_t zs_drop_kept(struct zs_pool *pool);
 
 /* The scattered habitat's page numbers follow the map. */

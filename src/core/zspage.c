@@ -439,23 +439,42 @@ zs_ref zs_retire_if_empty(struct zs_pool *pool, struct shard *shard, uint32_t in
 
 /* --- giving back: no shard lock --- */
 
-/* Gives the pages from .. to - 1 of a zspage back; they are counted in releasing_pages. */
-void zs_trim(struct zs_pool *pool, const struct size_class *class, struct zspage *zspage,
-	     unsigned from, unsigned to)
+static void decommit(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
 {
-	if (pool->contiguous && to > from) {
-		size_t first = (size_t)zspage->range * ZS_RANGE_PAGES + from;
+	struct zs_span spans[ZS_SPANS_MAX];
+	unsigned n = 0;
 
-		pool->port->ops->decommit(
-			pool->port, pool->port->data_base + (first << pool->page_shift), to - from);
+	for (unsigned i = 0; i < count; i++) {
+		const struct zs_tail *tail = &tails[i];
+		size_t first = (size_t)tail->zspage->range * ZS_RANGE_PAGES + tail->from;
+
+		if (tail->to > tail->from)
+			spans[n++] = (struct zs_span){
+				pool->port->data_base + (first << pool->page_shift),
+				tail->to - tail->from,
+			};
 	}
+	if (n)
+		pool->port->ops->decommit(pool->port, spans, n);
+}
+
+/* Gives pages back that are counted in releasing_pages; ZS_SPANS_MAX tails at most. */
+void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
+{
+	size_t pages = 0;
+
+	if (pool->contiguous)
+		decommit(pool, tails, count);
 	zs_lock(pool, &pool->lock);
-	if (!pool->contiguous) {
-		for (unsigned page = from; page < to; page++)
-			zs_page_free(pool, zs_page_list(class, zspage)[page]);
+	for (unsigned i = 0; i < count; i++) {
+		const struct zs_tail *tail = &tails[i];
+
+		pages += tail->to - tail->from;
+		for (unsigned page = tail->from; !pool->contiguous && page < tail->to; page++)
+			zs_page_free(pool, zs_page_list(tail->class, tail->zspage)[page]);
 	}
-	pool->releasing_pages -= to - from;
-	zs_uncharge(pool, to - from);
+	pool->releasing_pages -= pages;
+	zs_uncharge(pool, pages);
 	zs_unlock(&pool->lock);
 }
 
@@ -463,7 +482,7 @@ void zs_zspage_release(struct zs_pool *pool, const struct size_class *class, zs_
 {
 	struct zspage *zspage = zs_ptr(pool, ref);
 
-	zs_trim(pool, class, zspage, 0, zspage->pages);
+	zs_trim(pool, &(struct zs_tail){ class, zspage, 0, zspage->pages }, 1);
 	if (pool->contiguous) {
 		zs_lock(pool, &pool->lock);
 		pool->port->ops->range_free(pool->port, zspage->range);

@@ -13,9 +13,12 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -35,6 +38,11 @@
 /* The least that is reserved and made accessible at a time. */
 #define MIN_WINDOW ((size_t)64 << 20)
 #define MIN_STEP   ((size_t)4 << 20)
+
+/* The process itself, where a pidfd is asked for; since Linux 6.14. */
+#ifndef PIDFD_SELF_THREAD_GROUP
+#define PIDFD_SELF_THREAD_GROUP (-10001)
+#endif
 
 /* A part of the window of which the low end is accessible. */
 struct part {
@@ -156,9 +164,45 @@ static void range_free(struct zs_port *port, uint32_t range)
 	pagemap_release(&self(port)->data_map, range);
 }
 
-static void decommit(struct zs_port *port, void *start, size_t pages)
+/*
+ * All spans in one call: then the processors that run this process' other threads have
+ * to be told only once. Refused before Linux 6.14.
+ */
+static int give_back_all(const struct zs_port *port, const struct zs_span *spans, unsigned count)
 {
-	give_back(start, pages * port->page_size);
+#ifdef SYS_process_madvise
+	static _Atomic int refused;
+	struct iovec all[ZS_SPANS_MAX];
+	size_t bytes = 0;
+	int saved = errno;
+
+	if (atomic_load_explicit(&refused, memory_order_relaxed))
+		return 0;
+	for (unsigned i = 0; i < count; i++) {
+		all[i].iov_base = spans[i].start;
+		all[i].iov_len = spans[i].pages * port->page_size;
+		bytes += all[i].iov_len;
+	}
+	if (syscall(SYS_process_madvise, PIDFD_SELF_THREAD_GROUP, all, count, MADV_DONTNEED, 0) ==
+	    (long)bytes)
+		return 1;
+	/* What part of it was done does no harm when it is done again. */
+	atomic_store_explicit(&refused, 1, memory_order_relaxed);
+	errno = saved;
+#else
+	(void)port;
+	(void)spans;
+	(void)count;
+#endif
+	return 0;
+}
+
+static void decommit(struct zs_port *port, const struct zs_span *spans, unsigned count)
+{
+	if (count > 1 && give_back_all(port, spans, count))
+		return;
+	for (unsigned i = 0; i < count; i++)
+		give_back(spans[i].start, spans[i].pages * port->page_size);
 }
 
 /*

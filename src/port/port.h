@@ -17,6 +17,12 @@
 struct zs_port;
 struct zs_pool_options;
 
+/* Pages of contiguous addresses. */
+struct zs_span {
+	void *start;
+	size_t pages;
+};
+
 /* Error numbers; those of Linux, as a freestanding program has no errno.h. */
 enum zs_error {
 	ZS_OK = 0,
@@ -29,6 +35,8 @@ enum zs_error {
 
 /* A range of contiguous addresses is this many pages long. */
 #define ZS_RANGE_PAGES 64u
+
+#define ZS_SPANS_MAX 32u
 
 /* No page, no range. */
 #define ZS_NO_PAGE UINT32_MAX
@@ -49,8 +57,11 @@ struct zs_port_ops {
 	 */
 	uint32_t (*range_alloc)(struct zs_port *port);
 	void (*range_free)(struct zs_port *port, uint32_t range);
-	/* Gives pages of a range back; touched again they are real and zero. No lock held. */
-	void (*decommit)(struct zs_port *port, void *start, size_t pages);
+	/*
+	 * Gives pages of ranges back; touched again they are real and zero. At most
+	 * ZS_SPANS_MAX spans at once. No lock held.
+	 */
+	void (*decommit)(struct zs_port *port, const struct zs_span *spans, unsigned count);
 	/* Called by a thread that waits for a lock, with the number of times it has done so. */
 	void (*relax)(unsigned tries);
 	/* Nanoseconds since some moment; NULL where there is no clock. */
