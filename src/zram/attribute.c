@@ -3,11 +3,14 @@
 #include "zram/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* --- text that is written, like snprintf() --- */
 
@@ -256,28 +259,38 @@ static void get_algorithm_params(struct zram *zram, struct text *text)
 }
 
 /* More is not read: of a raw dictionary only the end would be used. */
-#define DICTIONARY_MAX ((size_t)16 << 20)
+#define DICTIONARY_MAX ((off_t)16 << 20)
 
-/* The contents of a file, for free(); NULL and errno if it cannot be read or is too large. */
+/*
+ * The contents of a file, for free(). NULL and errno if it cannot be read, is too large, or
+ * is none: neither a pipe nor a device is to be waited for.
+ */
 static void *read_file(const char *path, size_t *size)
 {
-	FILE *file = fopen(path, "rb");
-	char *bytes = file ? malloc(DICTIONARY_MAX + 1) : NULL;
-	int error;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	struct stat file;
+	char *bytes = NULL;
+	int error = 0;
 
-	if (!bytes) {
-		if (file)
-			fclose(file);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))
+		error = EINVAL;
+	else if (file.st_size == 0 || file.st_size > DICTIONARY_MAX)
+		error = file.st_size ? EFBIG : EINVAL;
+	else if (!(bytes = malloc((size_t)file.st_size)))
+		error = ENOMEM;
+	/* A file that changes meanwhile is none to begin with. */
+	else if (read(fd, bytes, (size_t)file.st_size) != file.st_size)
+		error = EIO;
+	close(fd);
+	if (error) {
+		free(bytes);
+		errno = error;
 		return NULL;
 	}
-	*size = fread(bytes, 1, DICTIONARY_MAX + 1, file);
-	error = ferror(file) ? EIO : *size > DICTIONARY_MAX ? EFBIG : 0;
-	fclose(file);
-	if (!error)
-		return bytes;
-	free(bytes);
-	errno = error;
-	return NULL;
+	*size = (size_t)file.st_size;
+	return bytes;
 }
 
 struct params {

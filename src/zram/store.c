@@ -6,6 +6,7 @@
  * object, swaps it in, releases the slot, and frees the old object last. Whatever
  * fails on the way, the old one is still there.
  */
+#include "zram/checksum.h"
 #include "zram/store.h"
 
 #include <errno.h>
@@ -13,9 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 /* --- making and destroying --- */
 
@@ -216,14 +214,6 @@ static size_t object_length(const struct zram *zram, unsigned code)
 	return code == SLOT_RAW ? zram->block_size : (size_t)code * zram->unit;
 }
 
-/* 0 stands for: none was made. */
-static uint32_t checksum_of(const void *object, size_t length)
-{
-	uint32_t sum = (uint32_t)XXH3_64bits(object, length);
-
-	return sum ? sum : 1;
-}
-
 static bool is_same_filled(const struct zram *zram, const char *block, uint64_t *word)
 {
 	size_t rest = zram->block_size - sizeof(*word);
@@ -284,7 +274,7 @@ static int prepare(const struct zram *zram, struct stream *stream, const void *b
 		content->object = to;
 	}
 	if (atomic_load_explicit(&zram->checksum, memory_order_relaxed))
-		content->checksum = checksum_of(content->object, content->length);
+		content->checksum = zram_checksum(content->object, content->length);
 	return 0;
 }
 
@@ -296,7 +286,7 @@ static bool is_intact(const struct zram *zram, const struct place *place, const 
 	uint32_t sum = slot_checksum(place);
 
 	return !sum || !atomic_load_explicit(&zram->checksum, memory_order_relaxed) ||
-	       sum == checksum_of(object, length);
+	       sum == zram_checksum(object, length);
 }
 
 static bool decompress(const struct zram *zram, struct stream *stream, const char *object,
@@ -578,8 +568,11 @@ static int write_whole(struct zram *zram, struct stream *stream, uint64_t block,
 {
 	struct content content;
 	struct place place;
-	int error = prepare(zram, stream, data, &content);
 
+	/* It comes from memory while the block is compressed. */
+	if (table_find(zram->table, block, &place))
+		__builtin_prefetch(place.slot, 1);
+	int error = prepare(zram, stream, data, &content);
 	if (!error)
 		error = table_lock(zram->table, block, &place);
 	return error ? error : replace_and_unlock(zram, stream, &place, &content);
