@@ -59,7 +59,6 @@ struct zram_options {
 	uint64_t size;     /* bytes, any number up to ZRAM_MAX_SIZE. Default 0: see zram_resize() */
 	size_t block_size; /* bytes, a power of two, 4096 (default) to 65536 */
 	const char *algorithm; /* one of zram_algorithms(). Default "lz4" */
-	int level;             /* of the algorithm's own scale; 0: its default */
 	/*
 	 * lz4, lz4hc and zstd: what blocks are likely to have in common: any bytes
 	 * (raw), or what `zstd --train` or ZDICT_trainFromBuffer() made. Copied.
@@ -67,6 +66,7 @@ struct zram_options {
 	const void *dictionary;
 	size_t dictionary_size;
 	uint64_t mem_limit; /* bytes, everything counted; 0 (default): none */
+	int level;          /* of the algorithm's own scale; 0: its default */
 	enum zs_compaction compaction;
 	enum zram_checksum checksum;
 	/*
@@ -151,7 +151,8 @@ size_t zram_block_size(struct zram *zram);
 
 /*
  * Moves objects together and gives back the pages that come free, and those of the
- * slot table that are empty. Other calls go on meanwhile. Returns the bytes given back.
+ * slot table that are empty. Other calls go on meanwhile (but for a moment, where parts of the
+ * table cover nothing any more). Returns the bytes given back.
  */
 uint64_t zram_compact(struct zram *zram);
 

@@ -49,7 +49,7 @@ void zs_debug_unlock(const struct zs_lock *lock)
 #define CANARY       UINT32_C(0xc0ffee11)
 
 struct footer {
-	uint32_t size;    /* asked of zs_malloc() */
+	uint32_t size;    /* asked of zs_malloc(), or the most that zs_obj_write() was given */
 	uint32_t sum;     /* of the object when it was first mapped to be read */
 	uint32_t written; /* mapped to be written since it was last not mapped at all */
 	uint32_t canary;
@@ -111,7 +111,18 @@ void zs_debug_free(const struct debug_slot *s)
 	fill(s, 0, s->class->size, POISON_FREED);
 }
 
-/* What was asked of zs_malloc(). */
+/* zs_obj_write() may fill the whole slot. */
+void zs_debug_extend(const struct debug_slot *s, size_t size)
+{
+	struct footer footer = load(s);
+
+	if (footer.size < size) {
+		footer.size = (uint32_t)size;
+		store(s, &footer);
+	}
+}
+
+/* How much of the slot the object takes. */
 size_t zs_debug_size(const struct debug_slot *s)
 {
 	return load(s).size;

@@ -261,14 +261,16 @@ void zs_obj_write(struct zs_pool *pool, zs_handle handle, const void *mem, size_
 		return;
 	struct place place = place_of(pool, &object);
 	bool fits = len <= usable(pool, &place);
-	if (likely(fits))
-		zs_slot_write(pool, place.class, place.zspage, place.slot, 0, mem, len);
 #if ZS_DEBUG
 	struct debug_slot slot = debug_slot(pool, &place);
 	fits = fits && zs_debug_intact(&slot);
+	if (fits)
+		zs_debug_extend(&slot, len);
 	if (fits && zs_entry_pins(*object.entry))
 		zs_debug_map(&slot, ZS_MM_RW, false);
 #endif
+	if (likely(fits))
+		zs_slot_write(pool, place.class, place.zspage, place.slot, 0, mem, len);
 	zs_unlock(&object.shard->lock);
 	if (unlikely(!fits))
 		zs_misuse(pool, ZS_MISUSE_OVERRUN, handle);

@@ -45,6 +45,7 @@ static bool parse_number(const char *text, uint64_t *value, const char **end)
 	static const char units[] = "KMGTPE";
 	const char *unit;
 	char *after;
+	int letter;
 
 	text = skip_blanks(text);
 	if (*text < '0' || *text > '9')
@@ -53,7 +54,9 @@ static bool parse_number(const char *text, uint64_t *value, const char **end)
 	unsigned long long number = strtoull(text, &after, 0);
 	if (errno)
 		return false;
-	unit = *after ? strchr(units, *after & ~0x20) : NULL;
+	/* Either case. */
+	letter = *after & ~0x20;
+	unit = letter ? strchr(units, letter) : NULL;
 	if (unit) {
 		unsigned shift = 10 * (unsigned)(unit - units + 1);
 

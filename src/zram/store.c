@@ -860,6 +860,12 @@ uint64_t zram_compact(struct zram *zram)
 	struct stream *stream = stream_take(&zram->streams);
 	uint64_t freed = zs_compact(zram->pool) + table_trim_all(zram->table);
 
+	bool loose = table_is_loose(zram->table);
 	stream_release(&zram->streams, stream);
+	if (loose) {
+		streams_quiesce(&zram->streams);
+		freed += table_prune(zram->table);
+		streams_resume(&zram->streams);
+	}
 	return freed;
 }

@@ -323,3 +323,65 @@ uint64_t table_trim_all(struct table *table)
 	}
 	return bytes;
 }
+
+/* --- chunks and nodes --- */
+
+static bool is_empty(struct chunk *chunk)
+{
+	return next_present(chunk, 0) == CHUNK_LEAVES;
+}
+
+/* Lock held. */
+static bool has_empty_chunk(const struct node *node, unsigned level)
+{
+	for (unsigned i = 0; i <= NODE_MASK; i++) {
+		void *child = node->child[i];
+
+		if (child && (level ? has_empty_chunk(child, level - 1) : is_empty(child)))
+			return true;
+	}
+	return false;
+}
+
+bool table_is_loose(struct table *table)
+{
+	pthread_mutex_lock(&table->lock);
+	bool loose = has_empty_chunk(&table->root, NODE_LEVELS - 1);
+	pthread_mutex_unlock(&table->lock);
+	return loose;
+}
+
+/* Returns whether nothing is left below the node. */
+static bool prune_below(struct table *table, struct node *node, unsigned level)
+{
+	bool empty = true;
+
+	for (unsigned i = 0; i <= NODE_MASK; i++) {
+		void *child = node->child[i];
+
+		if (!child)
+			continue;
+		if (level ? !prune_below(table, child, level - 1) : !is_empty(child)) {
+			empty = false;
+			continue;
+		}
+		node->child[i] = NULL;
+		table->bytes -= LEAF_BYTES;
+		if (level)
+			free(child);
+		else
+			munmap(child, sizeof(struct chunk));
+	}
+	return empty;
+}
+
+uint64_t table_prune(struct table *table)
+{
+	uint64_t before = table->bytes;
+
+	pthread_mutex_lock(&table->lock);
+	prune_below(table, &table->root, NODE_LEVELS - 1);
+	budget_give(table->budget, before - table->bytes);
+	pthread_mutex_unlock(&table->lock);
+	return before - table->bytes;
+}

@@ -10,7 +10,7 @@
  * it: the page stays where it was and reads as zeros, and a zero slot is an empty,
  * unlocked one.
  *
- * Nodes and chunks stay until the table is emptied, for which nobody may use it.
+ * Nodes and chunks go only while nobody else uses the table.
  */
 #ifndef ZRAM_TABLE_H
 #define ZRAM_TABLE_H
@@ -109,6 +109,12 @@ void table_trim(struct table *table, const struct place *place);
 
 /* Does so for all leaves; returns the bytes given back. */
 uint64_t table_trim_all(struct table *table);
+
+/* Whether there are chunks without leaves. */
+bool table_is_loose(struct table *table);
+
+/* Gives them back, and nodes without chunks. Nobody else uses the table. Returns the bytes. */
+uint64_t table_prune(struct table *table);
 
 /* --- slots --- */
 

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
+/*
+ * Threads read and write the same and neighbouring blocks: who reads sees one
+ * version or another, never a mixture. Meanwhile others discard, compact, look
+ * at the figures and change the size.
+ * Usage: test_threads [operations a thread [seed]]
+ */
+#include "store.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+enum { THREADS = 6, BLOCKS = 64, COMMON = 4, LARGEST = 65536 };
+
+static unsigned long operations = UNDER_TSAN || UNDER_ASAN || ZS_DEBUG ? 3000 : 20000;
+static uint64_t seed = 1;
+
+struct crowd {
+	struct zram *zram;
+	size_t block_size;
+	atomic_bool done;
+	atomic_ulong wrong;
+	atomic_ulong read;
+	atomic_ulong written;
+	atomic_ulong looks;
+};
+
+struct member {
+	struct crowd *crowd;
+	unsigned number;
+	struct rng rng;
+	unsigned char bytes[2 * LARGEST];
+};
+
+static void complain(struct crowd *crowd, const char *what, uint64_t block)
+{
+	if (atomic_fetch_add(&crowd->wrong, 1) < 10)
+		print_error("%s, block %" PRIu64 " (errno %d)\n", what, block, errno);
+}
+
+static void write_whole(struct member *member, uint64_t block)
+{
+	size_t size = member->crowd->block_size;
+	uint64_t key = stamp_key(rng_below(&member->rng, 4), rng_next(&member->rng) >> 4);
+
+	stamp_fill(member->bytes, size, key);
+	if (zram_pwrite(member->crowd->zram, member->bytes, size, block * size) != (ssize_t)size)
+		complain(member->crowd, "cannot write", block);
+	atomic_fetch_add(&member->crowd->written, 1);
+}
+
+static void read_whole(struct member *member, uint64_t block)
+{
+	size_t size = member->crowd->block_size;
+
+	if (zram_pread(member->crowd->zram, member->bytes, size, block * size) != (ssize_t)size)
+		complain(member->crowd, "cannot read", block);
+	else if (!stamp_holds(member->bytes, size))
+		complain(member->crowd, "torn", block);
+	atomic_fetch_add(&member->crowd->read, 1);
+}
+
+/* Two neighbours in one request: each is whole, though they need not go together. */
+static void read_two(struct member *member, uint64_t block)
+{
+	size_t size = member->crowd->block_size;
+
+	if (zram_pread(member->crowd->zram, member->bytes, 2 * size, block * size) !=
+	    (ssize_t)(2 * size))
+		complain(member->crowd, "cannot read two", block);
+	else if (!stamp_holds(member->bytes, size) || !stamp_holds(member->bytes + size, size))
+		complain(member->crowd, "torn in two", block);
+}
+
+static void step_anywhere(struct member *member)
+{
+	uint64_t block = rng_below(&member->rng, BLOCKS - 1);
+	uint32_t dice = rng_below(&member->rng, 100);
+
+	if (dice < 40)
+		write_whole(member, block);
+	else if (dice < 80)
+		read_whole(member, block);
+	else if (dice < 90)
+		read_two(member, block);
+	else
+		zram_discard(member->crowd->zram, block * member->crowd->block_size,
+			     member->crowd->block_size);
+}
+
+static void step_on_few(struct member *member)
+{
+	uint64_t block = rng_below(&member->rng, COMMON);
+
+	/* Two write, the others read. */
+	if (member->number < 2)
+		write_whole(member, block);
+	else
+		read_whole(member, block);
+}
+
+static void *look(void *data)
+{
+	struct crowd *crowd = data;
+	struct zs_pool_stats pool;
+	struct zram_stats stats;
+
+	while (!atomic_load(&crowd->done)) {
+		zram_get_stats(crowd->zram, &stats);
+		zram_pool_stats(crowd->zram, &pool);
+		if (stats.mem_used_total == 0 || stats.mem_used_max < stats.mem_limit)
+			complain(crowd, "figures", 0);
+		zram_compact(crowd->zram);
+		atomic_fetch_add(&crowd->looks, 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+struct job {
+	struct member *member;
+	void (*step)(struct member *);
+};
+
+static void *work(void *data)
+{
+	struct job *job = data;
+
+	for (unsigned long i = 0; i < operations; i++)
+		job->step(job->member);
+	return NULL;
+}
+
+/* Runs one kind of step in all members, and the observer beside them. */
+static void run_crowd(struct crowd *crowd, void (*step)(struct member *), void *(*beside)(void *))
+{
+	struct member *members = calloc(THREADS, sizeof(*members));
+	struct job jobs[THREADS];
+	pthread_t threads[THREADS], observer;
+
+	assert_non_null(members);
+	atomic_store(&crowd->done, false);
+	assert_int_equal(pthread_create(&observer, NULL, beside, crowd), 0);
+	for (unsigned i = 0; i < THREADS; i++) {
+		members[i].crowd = crowd;
+		members[i].number = i;
+		members[i].rng = rng_seeded(seed + i);
+		jobs[i] = (struct job){ &members[i], step };
+		assert_int_equal(pthread_create(&threads[i], NULL, work, &jobs[i]), 0);
+	}
+	for (unsigned i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	atomic_store(&crowd->done, true);
+	pthread_join(observer, NULL);
+	free(members);
+	print_message("%lu read, %lu written, %lu looks\n", atomic_load(&crowd->read),
+		      atomic_load(&crowd->written), atomic_load(&crowd->looks));
+	assert_int_equal(atomic_load(&crowd->wrong), 0);
+	assert_true(atomic_load(&crowd->looks) > 0);
+}
+
+static void share_a_store(const struct zram_options *wanted, void (*step)(struct member *))
+{
+	struct zram_options options = *wanted;
+	struct crowd crowd = { .block_size = options.block_size };
+
+	options.size = BLOCKS * options.block_size;
+	crowd.zram = store_open(&options);
+	run_crowd(&crowd, step, look);
+	store_close(crowd.zram);
+}
+
+static const struct zram_options stores[] = {
+	{ .block_size = 4096 },
+	{ .block_size = 4096, .checksum = ZRAM_CHECKSUM_OFF, .max_comp_streams = 1 },
+	{ .block_size = 16384, .algorithm = "zstd", .max_comp_streams = 2 },
+	{ .block_size = 4096, .algorithm = "none", .compaction = ZS_COMPACTION_MANUAL },
+};
+
+static void no_reader_sees_a_mixture(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(stores); i++)
+		share_a_store(&stores[i], step_anywhere);
+}
+
+static void readers_of_a_block_that_is_replaced_see_the_old_or_the_new(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(stores); i++)
+		share_a_store(&stores[i], step_on_few);
+}
+
+/* Each thread owns some bytes of every block: parts written at once must not undo each other. */
+static void step_on_own_bytes(struct member *member)
+{
+	struct crowd *crowd = member->crowd;
+	size_t share = crowd->block_size / THREADS;
+	uint64_t block = rng_below(&member->rng, COMMON);
+	uint64_t at = block * crowd->block_size + member->number * share;
+	unsigned char *bytes = member->bytes + block * share, found[LARGEST / THREADS];
+
+	if (zram_pread(crowd->zram, found, share, at) != (ssize_t)share ||
+	    memcmp(found, bytes, share) != 0)
+		complain(crowd, "a part was undone", block);
+	memset(bytes, (int)rng_next(&member->rng), share);
+	bytes[rng_below(&member->rng, (uint32_t)share)] = (unsigned char)rng_next(&member->rng);
+	if (zram_pwrite(crowd->zram, bytes, share, at) != (ssize_t)share)
+		complain(crowd, "cannot write a part", block);
+	atomic_fetch_add(&crowd->written, 1);
+}
+
+static void parts_of_one_block_do_not_undo_each_other(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(stores); i++)
+		share_a_store(&stores[i], step_on_own_bytes);
+}
+
+/* Sizes from half to all of the store; what was cut off reads as zeros or is refused. */
+static void *resize(void *data)
+{
+	struct crowd *crowd = data;
+	struct rng rng = rng_seeded(seed);
+
+	while (!atomic_load(&crowd->done)) {
+		uint64_t blocks = rng_between(&rng, BLOCKS / 2, BLOCKS);
+
+		if (zram_resize(crowd->zram, blocks * crowd->block_size))
+			complain(crowd, "cannot resize", blocks);
+		if (rng_percent(&rng, 10) && zram_reset(crowd->zram))
+			complain(crowd, "cannot reset", 0);
+		atomic_fetch_add(&crowd->looks, 1);
+		sched_yield();
+	}
+	zram_resize(crowd->zram, BLOCKS * crowd->block_size);
+	return NULL;
+}
+
+static void step_on_a_changing_size(struct member *member)
+{
+	struct crowd *crowd = member->crowd;
+	size_t size = crowd->block_size;
+	uint64_t block = rng_below(&member->rng, BLOCKS);
+	ssize_t done;
+
+	if (rng_percent(&member->rng, 50)) {
+		stamp_fill(member->bytes, size,
+			   stamp_key(rng_below(&member->rng, 4), rng_next(&member->rng) >> 4));
+		done = zram_pwrite(crowd->zram, member->bytes, size, block * size);
+		if (done != (ssize_t)size && (done != -1 || errno != ENOSPC || block < BLOCKS / 2))
+			complain(crowd, "cannot write", block);
+		atomic_fetch_add(&crowd->written, 1);
+		return;
+	}
+	done = zram_pread(crowd->zram, member->bytes, size, block * size);
+	if (done == 0 ? block < BLOCKS / 2 : done != (ssize_t)size)
+		complain(crowd, "cannot read", block);
+	if (done == (ssize_t)size && !stamp_holds(member->bytes, size))
+		complain(crowd, "torn", block);
+	atomic_fetch_add(&crowd->read, 1);
+}
+
+static void the_size_changes_and_the_store_is_reset_under_load(void **state)
+{
+	struct zram_options options = { .size = BLOCKS * BLOCK };
+	struct crowd crowd = { .zram = store_open(&options), .block_size = BLOCK };
+
+	(void)state;
+	run_crowd(&crowd, step_on_a_changing_size, resize);
+	store_close(crowd.zram);
+}
+
+/* Every kind of call that looks or tunes, while blocks come and go. */
+static int see(const struct zram_extent *extent, void *data)
+{
+	uint64_t *next = data;
+
+	if (extent->offset != *next || extent->length == 0)
+		return 1;
+	*next += extent->length;
+	return 0;
+}
+
+static void *look_and_tune(void *data)
+{
+	static const char *const values[] = { "1", "2", "5", "256" };
+	struct crowd *crowd = data;
+	struct rng rng = rng_seeded(seed);
+	char value[65536];
+
+	while (!atomic_load(&crowd->done)) {
+		uint64_t next = 0;
+
+		for (const char *const *name = zram_attributes(); *name; name++) {
+			if (zram_get(crowd->zram, *name, value, sizeof(value)) < 0 &&
+			    errno != EACCES)
+				complain(crowd, *name, 0);
+		}
+		if (zram_get_extents(crowd->zram, 0, UINT64_MAX, see, &next) ||
+		    next != BLOCKS * crowd->block_size)
+			complain(crowd, "extents", next);
+		if (zram_set(crowd->zram, "max_comp_streams", values[rng_below(&rng, 4)]) ||
+		    zram_set(crowd->zram, "checksum", rng_percent(&rng, 50) ? "0" : "1") ||
+		    zram_set(crowd->zram, "mem_limit", "1G"))
+			complain(crowd, "cannot set", 0);
+		atomic_fetch_add(&crowd->looks, 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void the_store_is_looked_at_and_tuned_under_load(void **state)
+{
+	struct zram_options options = { .size = BLOCKS * BLOCK };
+	struct crowd crowd = { .zram = store_open(&options), .block_size = BLOCK };
+
+	(void)state;
+	run_crowd(&crowd, step_anywhere, look_and_tune);
+	store_close(crowd.zram);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_reader_sees_a_mixture),
+		cmocka_unit_test(readers_of_a_block_that_is_replaced_see_the_old_or_the_new),
+		cmocka_unit_test(parts_of_one_block_do_not_undo_each_other),
+		cmocka_unit_test(the_size_changes_and_the_store_is_reset_under_load),
+		cmocka_unit_test(the_store_is_looked_at_and_tuned_under_load),
+	};
+
+	if (argc > 1)
+		operations = strtoul(argv[1], NULL, 0);
+	if (argc > 2)
+		seed = strtoull(argv[2], NULL, 0);
+	print_message("%lu operations a thread, seed %" PRIu64 "\n", operations, seed);
+	return cmocka_run_group_tests_name("zram-threads", tests, NULL, NULL);
+}
