@@ -42,6 +42,7 @@ struct zram;
 #define ZRAM_MAX_SIZE       (UINT64_C(0x7fffffffffffffff) - 4095) /* 2^63 - 4096 */
 #define ZRAM_MIN_BLOCK_SIZE ((size_t)4096)
 #define ZRAM_MAX_BLOCK_SIZE ((size_t)65536)
+#define ZRAM_MAX_DICTIONARY ((size_t)16 << 20)
 
 enum zram_checksum {
 	/*
@@ -61,7 +62,8 @@ struct zram_options {
 	const char *algorithm; /* one of zram_algorithms(). Default "lz4" */
 	/*
 	 * lz4, lz4hc and zstd: what blocks are likely to have in common: any bytes
-	 * (raw), or what `zstd --train` or ZDICT_trainFromBuffer() made. Copied.
+	 * (raw), or what `zstd --train` or ZDICT_trainFromBuffer() made. At most
+	 * ZRAM_MAX_DICTIONARY bytes, of which lz4 uses the last 65536. Copied.
 	 */
 	const void *dictionary;
 	size_t dictionary_size;

@@ -112,7 +112,10 @@ static size_t room_below_limit(const struct zs_pool *pool, size_t total)
 	return limit > total ? limit - total : 0;
 }
 
-/* Counts pages that are about to be taken. ZS_ENOSPC: the limit says no. */
+/*
+ * Counts pages that are about to be taken. ZS_ENOSPC: the limit says no. Either
+ * this sees a limit that is being set, or who sets it sees these pages.
+ */
 int zs_charge(struct zs_pool *pool, size_t pages)
 {
 	size_t total = load_relaxed(&pool->total_pages);
@@ -121,7 +124,10 @@ int zs_charge(struct zs_pool *pool, size_t pages)
 		if (pages > room_below_limit(pool, total))
 			return ZS_ENOSPC;
 	} while (!atomic_compare_exchange_weak(&pool->total_pages, &total, total + pages));
-	return ZS_OK;
+	if (likely(total + pages <= atomic_load(&pool->limit_pages)))
+		return ZS_OK;
+	zs_uncharge(pool, pages);
+	return ZS_ENOSPC;
 }
 
 /* To be called when pages have been taken: what was only charged for a moment does not count. */
@@ -285,10 +291,8 @@ static size_t limit_in_pages(const struct zs_pool *pool, uint64_t limit)
 void zs_set_limit(struct zs_pool *pool, uint64_t limit)
 {
 	zs_lock(pool, &pool->lock);
-	store_relaxed(&pool->limit_pages, limit_in_pages(pool, limit));
-	/* Pages are charged without the lock: what was is seen after what may be was set. */
-	atomic_thread_fence(memory_order_seq_cst);
-	store_relaxed(&pool->held_at_limit, load_relaxed(&pool->total_pages));
+	atomic_store(&pool->limit_pages, limit_in_pages(pool, limit));
+	store_relaxed(&pool->held_at_limit, atomic_load(&pool->total_pages));
 	zs_unlock(&pool->lock);
 }
 

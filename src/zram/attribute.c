@@ -261,9 +261,6 @@ static void get_algorithm_params(struct zram *zram, struct text *text)
 	stream_release(&zram->streams, stream);
 }
 
-/* More is not read: of a raw dictionary only the end would be used. */
-#define DICTIONARY_MAX ((off_t)16 << 20)
-
 /*
  * The contents of a file, for free(). NULL and errno if it cannot be read, is too large, or
  * is none: neither a pipe nor a device is to be waited for.
@@ -279,7 +276,7 @@ static void *read_file(const char *path, size_t *size)
 		return NULL;
 	if (fstat(fd, &file) != 0 || !S_ISREG(file.st_mode))
 		error = EINVAL;
-	else if (file.st_size == 0 || file.st_size > DICTIONARY_MAX)
+	else if (file.st_size == 0 || file.st_size > (off_t)ZRAM_MAX_DICTIONARY)
 		error = file.st_size ? EFBIG : EINVAL;
 	else if (!(bytes = malloc((size_t)file.st_size)))
 		error = ENOMEM;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 #include "zram/codec.h"
+#include "zram.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -83,6 +84,8 @@ int codec_open(struct codec *codec, const struct codec_options *options)
 	int error = 0;
 
 	if (!ops || (options->dictionary_size && (!options->dictionary || !ops->takes_dictionary)))
+		return EINVAL;
+	if (options->dictionary_size > ZRAM_MAX_DICTIONARY)
 		return EINVAL;
 	*codec = (struct codec){
 		.ops = ops,

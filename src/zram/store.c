@@ -154,6 +154,7 @@ void zram_destroy(struct zram *zram)
 		budget_destroy(&zram->budget);
 	zs_destroy_pool(zram->pool);
 	close_codec(zram->codec);
+	pthread_mutex_destroy(&zram->reclaim);
 	free(zram);
 }
 
@@ -171,6 +172,7 @@ static struct zram *create(const struct zram_options *options)
 	zram->block_size = options->block_size ? options->block_size : ZRAM_MIN_BLOCK_SIZE;
 	zram->block_shift = (unsigned)__builtin_ctzl(zram->block_size);
 	zram->unit = (unsigned)(zram->block_size / 4096);
+	pthread_mutex_init(&zram->reclaim, NULL);
 	zram->size = options->size;
 	zram->checksum = options->checksum == ZRAM_CHECKSUM_ON;
 	zram->compaction = options->compaction;
@@ -578,6 +580,11 @@ static int write_whole(struct zram *zram, struct stream *stream, uint64_t block,
 	return error ? error : replace_and_unlock(zram, stream, &place, &content);
 }
 
+static bool is_out_of_memory(int error)
+{
+	return error == ENOSPC || error == ENOMEM;
+}
+
 static int try_write(struct zram *zram, struct stream *stream, uint64_t block, struct part part,
 		     const char *data)
 {
@@ -586,15 +593,28 @@ static int try_write(struct zram *zram, struct stream *stream, uint64_t block, s
 	return rewrite_part(zram, stream, block, part, data);
 }
 
+/*
+ * Before memory is said to be at its end, all of it has to be in use. Another call may
+ * have made room for this one.
+ */
+static int write_with_reclaim(struct zram *zram, struct stream *stream, uint64_t block,
+			      struct part part, const char *data)
+{
+	pthread_mutex_lock(&zram->reclaim);
+	int error = try_write(zram, stream, block, part, data);
+	if (is_out_of_memory(error) && zs_compact(zram->pool) + table_trim_all(zram->table))
+		error = try_write(zram, stream, block, part, data);
+	pthread_mutex_unlock(&zram->reclaim);
+	return error;
+}
+
 static int write_part(struct zram *zram, struct stream *stream, uint64_t block, struct part part,
 		      const char *data)
 {
 	int error = try_write(zram, stream, block, part, data);
 
-	/* Before memory is said to be at its end, all of it has to be in use. */
-	if ((error == ENOSPC || error == ENOMEM) &&
-	    zs_compact(zram->pool) + table_trim_all(zram->table))
-		error = try_write(zram, stream, block, part, data);
+	if (is_out_of_memory(error))
+		error = write_with_reclaim(zram, stream, block, part, data);
 	budget_note_peak(&zram->budget);
 	return error;
 }

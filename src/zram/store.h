@@ -3,7 +3,7 @@
  * The store's data, shared by the files that implement zram.h.
  *
  * Locks, in the order in which they may be taken: a stream (who quiesces: all of
- * them), streams.lock, a slot, table.lock, budget.lock; then the pool's own. A
+ * them), streams.lock, reclaim, a slot, table.lock, budget.lock; then the pool's own. A
  * thread has one stream and one slot at most. Everything that may be exchanged
  * (table, pool, codec) is used with a stream taken, and exchanged with all of them.
  */
@@ -32,6 +32,7 @@ struct zram {
 	unsigned block_shift; /* constant */
 	unsigned unit;        /* bytes in which lengths are kept: block_size / 4096. Constant */
 	size_t raw_from; /* bytes: what is no smaller when compressed is stored raw. Constant */
+	pthread_mutex_t reclaim; /* one call at a time looks for memory that can be freed */
 	_Atomic uint64_t size;
 	_Atomic bool checksum;
 };
