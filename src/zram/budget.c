@@ -44,7 +44,7 @@ int budget_take(struct budget *budget, size_t bytes)
 		}
 	}
 	if (!error)
-		store(&budget->held, held + bytes);
+		atomic_store(&budget->held, held + bytes);
 	pthread_mutex_unlock(&budget->lock);
 	if (!error)
 		budget_note_peak(budget);
@@ -54,7 +54,7 @@ int budget_take(struct budget *budget, size_t bytes)
 void budget_give(struct budget *budget, size_t bytes)
 {
 	pthread_mutex_lock(&budget->lock);
-	store(&budget->held, load(&budget->held) - bytes);
+	atomic_store(&budget->held, load(&budget->held) - bytes);
 	limit_pool(budget, load(&budget->held));
 	pthread_mutex_unlock(&budget->lock);
 }
@@ -77,7 +77,14 @@ void budget_set_pool(struct budget *budget, struct zs_pool *pool)
 
 uint64_t budget_total(struct budget *budget)
 {
-	return load(&budget->held) + zs_get_total_size_bytes(budget->pool);
+	uint64_t held, pool;
+
+	/* Of one moment: what one gives back the other may take. */
+	do {
+		held = atomic_load(&budget->held);
+		pool = zs_get_total_size_bytes(budget->pool);
+	} while (atomic_load(&budget->held) != held);
+	return held + pool;
 }
 
 void budget_note_peak(struct budget *budget)

@@ -28,6 +28,8 @@ static unsigned flags_of(struct zram *zram, uint64_t block)
 		if (code == SLOT_SAME && slot_word(&place) == 0)
 			flags = ZRAM_EXTENT_ZERO;
 		slot_unlock_read(place.slot);
+		if (code == SLOT_EMPTY)
+			table_trim(zram->table, &place);
 	}
 	return code == SLOT_EMPTY ? ZRAM_EXTENT_HOLE | ZRAM_EXTENT_ZERO : flags;
 }

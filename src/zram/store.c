@@ -384,7 +384,10 @@ static int read_part(struct zram *zram, struct stream *stream, uint64_t block, s
 	}
 	slot_lock_read(place.slot);
 	error = read_locked(zram, stream, &place, part, to);
+	bool emptied = slot_code(place.slot) == SLOT_EMPTY;
 	slot_unlock_read(place.slot);
+	if (emptied)
+		table_trim(zram->table, &place);
 	return error;
 }
 
@@ -395,6 +398,16 @@ static struct part part_at(const struct zram *zram, uint64_t offset, size_t coun
 	size_t length = zram->block_size - from;
 
 	return (struct part){ from, length < count ? length : count };
+}
+
+/* What of a request lies within the store. */
+static size_t inside(const struct zram *zram, size_t count, uint64_t offset)
+{
+	uint64_t size = zram->size;
+
+	if (offset >= size)
+		return 0;
+	return count < size - offset ? count : (size_t)(size - offset);
 }
 
 ssize_t zram_pread(struct zram *zram, void *buf, size_t count, uint64_t offset)
@@ -408,15 +421,10 @@ ssize_t zram_pread(struct zram *zram, void *buf, size_t count, uint64_t offset)
 		return -1;
 	}
 	stream = stream_take(&zram->streams);
-	uint64_t size = zram->size;
-	if (offset >= size) {
-		stream_count(stream, INVALID_IO, count != 0);
-		count = 0;
-	} else if (count > size - offset) {
-		count = (size_t)(size - offset);
-	}
-	while (done < count && !error) {
-		struct part part = part_at(zram, offset + done, count - done);
+	size_t room = inside(zram, count, offset);
+	stream_count(stream, INVALID_IO, count && !room);
+	while (done < room && !error) {
+		struct part part = part_at(zram, offset + done, room - done);
 
 		error = read_part(zram, stream, (offset + done) >> zram->block_shift, part,
 				  (char *)buf + done);
@@ -619,31 +627,54 @@ static int write_part(struct zram *zram, struct stream *stream, uint64_t block, 
 	return error;
 }
 
+/* Writes from *done on, as far as it goes. Returns 0 or the error of the block at *done. */
+static int write_range(struct zram *zram, struct stream *stream, const char *buf, size_t count,
+		       uint64_t offset, size_t *done)
+{
+	int error = 0;
+
+	while (*done < count && !error) {
+		struct part part = part_at(zram, offset + *done, count - *done);
+
+		error = write_part(zram, stream, (offset + *done) >> zram->block_shift, part,
+				   buf + *done);
+		if (!error)
+			*done += part.length;
+	}
+	return error;
+}
+
+/* Gives back the parts of the table that cover nothing. Called without a stream. */
+static uint64_t prune(struct zram *zram)
+{
+	uint64_t freed;
+
+	streams_quiesce(&zram->streams);
+	freed = table_prune(zram->table);
+	streams_resume(&zram->streams);
+	return freed;
+}
+
 ssize_t zram_pwrite(struct zram *zram, const void *buf, size_t count, uint64_t offset)
 {
 	struct stream *stream;
-	size_t done = 0, room = count;
-	int error = 0;
+	size_t done = 0;
+	int error;
 
 	if (count > SSIZE_MAX) {
 		errno = EINVAL;
 		return -1;
 	}
 	stream = stream_take(&zram->streams);
-	uint64_t size = zram->size;
-	if (offset >= size)
-		room = 0;
-	else if (count > size - offset)
-		room = (size_t)(size - offset);
-	while (done < room && !error) {
-		struct part part = part_at(zram, offset + done, room - done);
-
-		error = write_part(zram, stream, (offset + done) >> zram->block_shift, part,
-				   (const char *)buf + done);
-		if (!error)
-			done += part.length;
+	error = write_range(zram, stream, buf, inside(zram, count, offset), offset, &done);
+	/* The last reserve takes the store for a moment, and its size may be another then. */
+	if (is_out_of_memory(error) && table_is_loose(zram->table)) {
+		stream_release(&zram->streams, stream);
+		prune(zram);
+		stream = stream_take(&zram->streams);
+		error = write_range(zram, stream, buf, inside(zram, count, offset), offset, &done);
 	}
-	if (!error && count && !room) {
+	if (!error && count && !inside(zram, count, offset)) {
 		stream_count(stream, INVALID_IO, 1);
 		error = ENOSPC;
 	}
@@ -882,10 +913,5 @@ uint64_t zram_compact(struct zram *zram)
 
 	bool loose = table_is_loose(zram->table);
 	stream_release(&zram->streams, stream);
-	if (loose) {
-		streams_quiesce(&zram->streams);
-		freed += table_prune(zram->table);
-		streams_resume(&zram->streams);
-	}
-	return freed;
+	return loose ? freed + prune(zram) : freed;
 }

@@ -8,6 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 #define NODE_MASK ((1u << NODE_BITS) - 1)
 #define CHUNKS    (UINT64_C(1) << NODE_LEVELS * NODE_BITS)
 
@@ -153,6 +157,23 @@ uint64_t table_next(struct table *table, uint64_t block)
 
 /* --- growing --- */
 
+/* Gives pages back, also those of a process that locks all its memory. */
+static bool give_back(void *start, size_t bytes)
+{
+	return madvise(start, bytes, MADV_DONTNEED) == 0 ||
+	       madvise(start, bytes, MADV_DONTNEED_LOCKED) == 0;
+}
+
+/*
+ * Of a chunk one page is wanted, not a huge one (refused where there are none), nor all,
+ * as a process gets them that locks what it maps.
+ */
+static void only_when_written(void *start, size_t bytes)
+{
+	madvise(start, bytes, MADV_NOHUGEPAGE);
+	give_back(start, bytes);
+}
+
 /* Charged memory for a node, or a chunk with no leaf yet. */
 static int make_child(struct table *table, bool is_chunk, void **child)
 {
@@ -165,8 +186,8 @@ static int make_child(struct table *table, bool is_chunk, void **child)
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 		if (*child == MAP_FAILED)
 			*child = NULL;
-		else /* one page of it is wanted; fails where there are no huge ones */
-			madvise(*child, sizeof(struct chunk), MADV_NOHUGEPAGE);
+		else
+			only_when_written(*child, sizeof(struct chunk));
 	} else {
 		*child = calloc(1, sizeof(struct node));
 	}
@@ -222,17 +243,24 @@ static int make_present(struct table *table, uint64_t block, struct place *place
 
 int table_lock(struct table *table, uint64_t block, struct place *place)
 {
-	for (;;) {
-		int error;
+	bool gone = false;
 
-		if (!table_find(table, block, place) &&
-		    (error = make_present(table, block, place)) != 0)
+	for (;;) {
+		int error = 0;
+
+		if (!table_find(table, block, place))
+			error = make_present(table, block, place);
+		if (error) {
+			if (gone)
+				table_trim(table, place);
 			return error;
+		}
 		slot_lock_write(place->slot);
 		/* While a slot is locked its leaf stays, but it may have gone just before. */
 		if (is_present(place->chunk, place->leaf_index))
 			return 0;
 		slot_unlock_write(place->slot, SLOT_EMPTY);
+		gone = true;
 	}
 }
 
@@ -265,14 +293,16 @@ static void unlock_empty(struct leaf *leaf, unsigned count)
 		slot_unlock_write(&leaf->slot[i], SLOT_EMPTY);
 }
 
-/* Lock held. Returns whether the leaf was given back. */
+/*
+ * Lock held. Returns whether a leaf was given back. One that is not present may be real all the
+ * same, because somebody locked a slot of it when it had just gone.
+ */
 static bool trim_leaf(struct table *table, struct chunk *chunk, unsigned index)
 {
 	struct leaf *leaf = &chunk->leaf[index];
 	uint64_t bit = UINT64_C(1) << index % 64;
+	bool present = is_present(chunk, index);
 
-	if (!is_present(chunk, index))
-		return false;
 	unsigned locked = lock_empty(leaf);
 	if (locked < LEAF_SLOTS) {
 		unlock_empty(leaf, locked);
@@ -280,14 +310,17 @@ static bool trim_leaf(struct table *table, struct chunk *chunk, unsigned index)
 	}
 	atomic_fetch_and(&chunk->present[index / 64], ~bit);
 	/* The locks go with the page: from here on all slots are zero, which is unlocked. */
-	if (madvise(leaf, LEAF_BYTES, MADV_DONTNEED) != 0) {
-		atomic_fetch_or(&chunk->present[index / 64], bit);
+	if (!give_back(leaf, LEAF_BYTES)) {
+		if (present)
+			atomic_fetch_or(&chunk->present[index / 64], bit);
 		unlock_empty(leaf, LEAF_SLOTS);
 		return false;
 	}
-	table->bytes -= LEAF_BYTES;
-	budget_give(table->budget, LEAF_BYTES);
-	return true;
+	if (present) {
+		table->bytes -= LEAF_BYTES;
+		budget_give(table->budget, LEAF_BYTES);
+	}
+	return present;
 }
 
 /* Where pages are larger than leaves, they are kept until the table is emptied. */

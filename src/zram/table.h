@@ -104,7 +104,10 @@ int table_lock(struct table *table, uint64_t block, struct place *place);
 /* The first block from block on whose slot is there, UINT64_MAX if there is none. */
 uint64_t table_next(struct table *table, uint64_t block);
 
-/* Gives the leaf back if all of its slots are empty and nobody uses them. */
+/*
+ * Gives the leaf back if all of its slots are empty and nobody uses them. To be called by
+ * who found a slot empty that it had locked: that may have made the page real again.
+ */
 void table_trim(struct table *table, const struct place *place);
 
 /* Does so for all leaves; returns the bytes given back. */

@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zstd.h>
 
 struct zstd_dictionary {
@@ -33,12 +34,21 @@ static void zstd_unprepare(struct codec *codec)
 	free(dictionary);
 }
 
+/* By this zstd tells a trained dictionary; little-endian. */
+static bool is_trained(const struct codec *codec)
+{
+	static const unsigned char magic[] = { 0x37, 0xa4, 0x30, 0xec };
+
+	_Static_assert(ZSTD_MAGIC_DICTIONARY == 0xec30a437, "the same");
+	return codec->dictionary_size >= 8 && memcmp(codec->dictionary, magic, sizeof(magic)) == 0;
+}
+
 /* Only a trained dictionary can be broken: anything else is raw. */
 static bool is_broken(const struct codec *codec)
 {
 	ZSTD_DDict *trial;
 
-	if (ZSTD_getDictID_fromDict(codec->dictionary, codec->dictionary_size) == 0)
+	if (!is_trained(codec))
 		return false;
 	trial = ZSTD_createDDict_advanced(codec->dictionary, codec->dictionary_size, ZSTD_dlm_byRef,
 					  ZSTD_dct_fullDict, (ZSTD_customMem){ NULL, NULL, NULL });

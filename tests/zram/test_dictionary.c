@@ -124,6 +124,11 @@ static void a_broken_dictionary_is_refused(void **state)
 	errno = 0;
 	assert_null(zram_create(&options));
 	assert_int_equal(errno, EINVAL);
+	/* Its number may be 0. */
+	memset(dictionary + 4, 0, 4);
+	errno = 0;
+	assert_null(zram_create(&options));
+	assert_int_equal(errno, EINVAL);
 }
 
 static void write_file(const char *path, const void *bytes, size_t size)

@@ -3,6 +3,10 @@
 #include "store.h"
 
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "resident.h"
 
 enum { BLOCKS = 16 };
 
@@ -209,6 +213,50 @@ static void the_slot_table_of_scattered_blocks_comes_back(void **state)
 	store_close(zram);
 }
 
+static void at_the_limit_the_empty_slot_table_makes_room(void **state)
+{
+	struct zram_options options = { .size = UINT64_C(1) << 62, .mem_limit = MIB(2) };
+	struct zram *zram = store_open(&options);
+
+	(void)state;
+	/* Each block's place in the table takes some pages that no other one uses. */
+	for (uint64_t i = 0; i < 1000; i++) {
+		write_stamp(zram, i << 40, stamp_key(PACKED, i));
+		assert_int_equal(zram_discard(zram, i << 52, BLOCK), 0);
+	}
+	assert_int_equal(stats_of(zram).orig_data_size, 0);
+	store_close(zram);
+}
+
+/* As nbdkit --swap does. Chunks of the slot table are much larger than what is used of them. */
+static void locked_memory_is_given_back_too(void **state)
+{
+	struct zram_options options = { .size = UINT64_C(1) << 50 };
+	struct zram_stats stats;
+	uint64_t before, held;
+
+	(void)state;
+	if (mlockall(MCL_CURRENT | MCL_FUTURE) != 0) {
+		print_message("skipped: mlockall: %s\n", strerror(errno));
+		skip();
+	}
+	before = resident_anonymous_bytes();
+	struct zram *zram = store_open(&options);
+	for (uint64_t i = 0; i < 100; i++)
+		write_stamp(zram, i << 26, stamp_key(PACKED, i));
+	stats = stats_of(zram);
+	held = resident_anonymous_bytes() - before;
+	print_message("%llu bytes reported, %llu resident\n",
+		      (unsigned long long)stats.mem_used_total, (unsigned long long)held);
+	/* The pool opens its address space by a few MiB at a time, all of which is locked. */
+	assert_true(held < stats.mem_used_total + MIB(64));
+	assert_int_equal(zram_discard(zram, 0, UINT64_MAX), 0);
+	zram_compact(zram);
+	assert_true(stats_of(zram).table_bytes < KIB(64));
+	store_close(zram);
+	munlockall();
+}
+
 static void compaction_gives_back_what_scattered_discards_left(void **state)
 {
 	struct zram_options options = { .size = UINT64_C(1) << 40,
@@ -394,6 +442,8 @@ int main(void)
 		cmocka_unit_test(zeros_beyond_the_end_are_refused_and_nothing_is_done),
 		cmocka_unit_test(what_is_discarded_gives_its_memory_back),
 		cmocka_unit_test(the_slot_table_of_scattered_blocks_comes_back),
+		cmocka_unit_test(at_the_limit_the_empty_slot_table_makes_room),
+		cmocka_unit_test(locked_memory_is_given_back_too),
 		cmocka_unit_test(compaction_gives_back_what_scattered_discards_left),
 		cmocka_unit_test(a_reset_store_is_an_empty_one),
 		cmocka_unit_test(a_reset_store_keeps_its_attributes),

@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { BLOCKS = 4000, THREADS = 4, AT_ONCE = 16 };
@@ -416,6 +417,63 @@ static void many_threads_together_stay_within_the_limit(void **state)
 	store_close(crowd.zram);
 }
 
+struct overwriter {
+	struct zram *zram;
+	uint64_t seed;
+	unsigned refused;
+};
+
+static void *overwrite(void *data)
+{
+	struct overwriter *self = data;
+	struct rng rng = rng_seeded(self->seed);
+	unsigned char block[BLOCK];
+
+	for (unsigned i = 0; i < 6000; i++) {
+		uint64_t number = rng_below(&rng, BLOCKS);
+
+		stamp_fill(block, BLOCK, stamp_key(rng_below(&rng, 4), rng_next(&rng)));
+		if (zram_pwrite(self->zram, block, BLOCK, number * BLOCK) != BLOCK)
+			self->refused++;
+	}
+	return NULL;
+}
+
+/* While one call compacts, others must not be told that there is no memory. */
+static void none_is_refused_while_another_makes_room(void **state)
+{
+	enum { OVERWRITERS = 8 };
+	struct zram_options options = { .size = (uint64_t)BLOCKS * BLOCK,
+					.compaction = ZS_COMPACTION_MANUAL,
+					.max_comp_streams = OVERWRITERS };
+	struct zram *zram = store_open(&options);
+	struct overwriter overwriters[OVERWRITERS];
+	pthread_t threads[OVERWRITERS];
+	unsigned refused = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < OVERWRITERS; i++)
+		overwriters[i] = (struct overwriter){ .zram = zram, .seed = i };
+	/* What all blocks take at once, and what the threads have under way. */
+	for (uint64_t i = 0; i < BLOCKS; i++)
+		write_stamp(zram, i, stamp_key(i % 4, i));
+	zram_compact(zram);
+	struct zram_stats stats = stats_of(zram);
+	char limit[32];
+	snprintf(limit, sizeof(limit), "%llu", (unsigned long long)stats.mem_used_total + KIB(640));
+	assert_int_equal(zram_set(zram, "mem_limit", limit), 0);
+	for (size_t i = 0; i < OVERWRITERS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, overwrite, &overwriters[i]), 0);
+	for (size_t i = 0; i < OVERWRITERS; i++) {
+		pthread_join(threads[i], NULL);
+		refused += overwriters[i].refused;
+	}
+	print_message("%u refused\n", refused);
+	assert_within_limit(zram);
+	assert_int_equal(refused, 0);
+	store_close(zram);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -432,6 +490,7 @@ int main(void)
 			below_what_is_held_the_limit_refuses_what_is_new_and_loses_nothing),
 		cmocka_unit_test(zeros_that_need_memory_may_be_refused),
 		cmocka_unit_test(many_threads_together_stay_within_the_limit),
+		cmocka_unit_test(none_is_refused_while_another_makes_room),
 	};
 
 	return cmocka_run_group_tests_name("zram-limit", tests, NULL, NULL);
