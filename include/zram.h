@@ -176,7 +176,7 @@ struct zram_stats {
 	uint64_t huge_pages_since; /* ... ever written */
 	/* io_stat */
 	uint64_t failed_reads;  /* calls */
-	uint64_t failed_writes; /* calls, also those that wrote only a part */
+	uint64_t failed_writes; /* calls in which a block could not be written, or none exists */
 	uint64_t invalid_io;    /* calls beyond the end of the store */
 	uint64_t notify_free;   /* blocks that zram_discard() and zram_write_zeroes() freed */
 	/* requests and their bytes */

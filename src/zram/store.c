@@ -268,7 +268,8 @@ static int prepare(const struct zram *zram, struct stream *stream, const void *b
 		return EIO;
 	if ((size_t)length >= zram->raw_from) {
 		content->code = SLOT_RAW;
-		content->object = block;
+		/* Who changes the block meanwhile gets a mixture, but one that is sound. */
+		content->object = memcpy(to, block, zram->block_size);
 		content->length = zram->block_size;
 	} else {
 		content->length = pad(zram, to, (size_t)length);
@@ -469,7 +470,8 @@ static bool is_unchanged(const struct zram *zram, const struct place *place, uns
 		return false;
 	if (code == SLOT_SAME)
 		return slot_word(place) == new->word;
-	if (slot_checksum(place) != new->checksum)
+	/* One that was written without checksum has none to compare. */
+	if (slot_checksum(place) && new->checksum && slot_checksum(place) != new->checksum)
 		return false;
 	handle = (zs_handle)slot_handle(place);
 	object = zs_map_object(zram->pool, handle, ZS_MM_RO);
@@ -521,6 +523,8 @@ static int replace_and_unlock(struct zram *zram, struct stream *stream, const st
 	int error = 0;
 
 	if (is_unchanged(zram, place, code, new)) {
+		if (has_object(code) && new->checksum)
+			slot_set_object(place, slot_handle(place), new->checksum);
 		slot_unlock_write(place->slot, code);
 		stream_count(stream, UNCHANGED_BLOCKS, 1);
 		return 0;
@@ -533,8 +537,12 @@ static int replace_and_unlock(struct zram *zram, struct stream *stream, const st
 		slot_set_word(place, new->word);
 	}
 	slot_unlock_write(place->slot, error ? code : new->code);
-	if (error)
+	if (error) {
+		/* Perhaps the leaf was made for this block. */
+		if (code == SLOT_EMPTY)
+			table_trim(zram->table, place);
 		return error;
+	}
 	zs_free(zram->pool, garbage);
 	count_content(zram, stream, code, UINT64_MAX);
 	count_content(zram, stream, new->code, 1);
@@ -837,9 +845,6 @@ int zram_empty(struct zram *zram, enum zs_compaction compaction)
 	zram->compaction = compaction;
 	budget_set_pool(&zram->budget, pool);
 	zs_destroy_pool(old);
-	streams_clear_counters(&zram->streams);
-	zram->budget.peak = 0;
-	budget_note_peak(&zram->budget);
 	return 0;
 }
 
@@ -847,6 +852,11 @@ int zram_reset(struct zram *zram)
 {
 	streams_quiesce(&zram->streams);
 	int error = zram_empty(zram, zram->compaction);
+	if (!error) {
+		streams_clear_counters(&zram->streams);
+		zram->budget.peak = 0;
+		budget_note_peak(&zram->budget);
+	}
 	streams_resume(&zram->streams);
 	return fail(error);
 }

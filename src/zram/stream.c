@@ -123,8 +123,8 @@ static unsigned thread_number(void)
 
 static bool try_take(struct stream *stream)
 {
-	return !atomic_load_explicit(&stream->busy, memory_order_relaxed) &&
-	       !atomic_exchange(&stream->busy, true);
+	/* After waiters was raised, this must not be an older value: see stream_release(). */
+	return !atomic_load(&stream->busy) && !atomic_exchange(&stream->busy, true);
 }
 
 /* The preferred one, else any. */
@@ -228,35 +228,45 @@ void streams_resume(struct streams *streams)
 
 /* --- what is done with all of them --- */
 
+/* Counts that what all kits take goes from one number to another. */
+static int recount(struct streams *streams, size_t from, size_t to)
+{
+	int error = 0;
+
+	if (to > from)
+		error = budget_take(streams->budget, to - from);
+	else
+		budget_give(streams->budget, from - to);
+	if (!error)
+		streams->bytes += to - from;
+	return error;
+}
+
 int streams_set_codec(struct streams *streams, const struct codec *codec)
 {
 	struct kit kits[STREAMS_MAX];
 	unsigned made = streams->made, n = 0;
-	size_t bytes = 0;
-	int error = 0;
+	size_t old_bytes = 0, new_bytes = 0;
+	int error = ENOMEM;
 
-	for (; n < made && make_kit(codec, &kits[n]); n++)
-		bytes += kits[n].bytes;
-	if (n < made)
-		error = ENOMEM;
-	else
-		error = budget_take(streams->budget, bytes);
+	for (; n < made && make_kit(codec, &kits[n]); n++) {
+		old_bytes += streams->stream[n]->kit.bytes;
+		new_bytes += kits[n].bytes;
+	}
+	if (n == made)
+		error = recount(streams, old_bytes, new_bytes);
 	if (error) {
 		while (n-- > 0)
 			drop_kit(codec, &kits[n]);
 		return error;
 	}
-	pthread_mutex_lock(&streams->lock);
 	for (unsigned i = 0; i < made; i++) {
 		struct kit *kit = &streams->stream[i]->kit;
 
-		budget_give(streams->budget, kit->bytes);
-		streams->bytes += kits[i].bytes - kit->bytes;
 		drop_kit(streams->codec, kit);
 		*kit = kits[i];
 	}
 	streams->codec = codec;
-	pthread_mutex_unlock(&streams->lock);
 	return 0;
 }
 
