@@ -253,6 +253,79 @@ static void eight_threads_together_do_not_exceed_it(void **state)
 	rig_close(&rig);
 }
 
+/* Takes and gives back pages until told to end. */
+struct churner {
+	struct zs_pool *pool;
+	_Atomic bool done;
+};
+
+static void *churn_pages(void *data)
+{
+	struct churner *churner = data;
+	zs_handle handles[64];
+
+	while (!churner->done) {
+		size_t count = 0;
+
+		while (count < COUNT_OF(handles) &&
+		       (handles[count] = zs_malloc(churner->pool, 4096)) != 0)
+			count++;
+		while (count)
+			zs_free(churner->pool, handles[--count]);
+	}
+	return NULL;
+}
+
+/* Whether the pool was seen to grow above a limit of ten pages after that was set. */
+static bool grows_above_new_limit(struct zs_pool *pool, size_t page_size)
+{
+	uint64_t limit = 10 * page_size, least;
+
+	zs_set_limit(pool, limit);
+	least = zs_get_total_size_bytes(pool);
+	for (int i = 0; i < 20; i++) {
+		uint64_t total = zs_get_total_size_bytes(pool);
+
+		if (total > least && total > limit)
+			return true;
+		if (total < least)
+			least = total;
+	}
+	return false;
+}
+
+static void a_limit_holds_from_the_moment_it_is_set(void **state)
+{
+	enum { THREADS = 3, SETTINGS = 150000 };
+	struct zs_pool_options options = { .compaction = ZS_COMPACTION_MANUAL };
+	const struct habitat *habitat = *state;
+	struct churner churner = { .done = false };
+	struct rng rng = rng_seeded(79);
+	pthread_t threads[THREADS];
+	struct zs_pool_stats stats;
+	unsigned above = 0;
+	struct rig rig;
+
+	rig_open(&rig, habitat, &options);
+	churner.pool = rig.pool;
+	zs_pool_stats(rig.pool, &stats);
+	for (size_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, churn_pages, &churner), 0);
+	for (int i = 0; i < SETTINGS; i++) {
+		zs_set_limit(rig.pool, 0);
+		/* Let them get under way, each time to another point. */
+		for (uint32_t wait = rng_below(&rng, 300); wait; wait--)
+			(void)zs_get_total_pages(rig.pool);
+		above += grows_above_new_limit(rig.pool, stats.page_size);
+	}
+	churner.done = true;
+	for (size_t i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(above, 0);
+	zs_set_limit(rig.pool, 0);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +336,8 @@ int main(void)
 		IN_BOTH_HABITATS(after_frees_new_objects_fit_again),
 		IN_BOTH_HABITATS(freeing_everything_gives_everything_back),
 		IN_BOTH_HABITATS(eight_threads_together_do_not_exceed_it),
+		cmocka_unit_test_prestate(a_limit_holds_from_the_moment_it_is_set,
+					  &process_habitat),
 	};
 
 	return cmocka_run_group_tests_name("limit", tests, NULL, NULL);

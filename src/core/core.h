@@ -9,6 +9,7 @@
  *      which the shards were made).
  *   2. the pool's lock: page numbers, metadata pages and chunks, map buffers,
  *      the list of shards.
+ *   3. charge_lock: pages are counted, the limit is set. A leaf, held for a few instructions.
  * Decommitting pages, which is a system call, is done with neither held.
  */
 #ifndef ZS_CORE_H
@@ -281,7 +282,8 @@ struct zs_pool {
 	uint32_t secret;
 	/* counts; a limit of 0 is SIZE_MAX pages */
 	_Atomic size_t limit_pages;
-	_Atomic size_t held_at_limit; /* total_pages when the limit was set; pool lock */
+	_Atomic size_t held_at_limit; /* total_pages when the limit was set */
+	struct zs_lock charge_lock;   /* for the three around it; total_pages shrinks without */
 	_Atomic size_t total_pages;   /* <= limit_pages or held_at_limit */
 	_Atomic size_t peak_pages;
 	_Atomic size_t recent_peak; /* of total_pages; comes down as objects are allocated */
@@ -396,7 +398,7 @@ void zs_debug_lock(const struct zs_pool *pool, const struct zs_lock *lock);
 void zs_debug_unlock(const struct zs_lock *lock);
 #endif
 
-/* Without a look at the order of locks: for zs_lock_all(). */
+/* Without a look at the order of locks: for zs_lock_all() and the leaf. */
 static inline void zs_lock_any(const struct zs_pool *pool, struct zs_lock *lock)
 {
 	if (unlikely(atomic_exchange_explicit(&lock->held, 1, memory_order_acquire)))
@@ -411,12 +413,17 @@ static inline void zs_lock(const struct zs_pool *pool, struct zs_lock *lock)
 	zs_lock_any(pool, lock);
 }
 
+static inline void zs_unlock_any(struct zs_lock *lock)
+{
+	atomic_store_explicit(&lock->held, 0, memory_order_release);
+}
+
 static inline void zs_unlock(struct zs_lock *lock)
 {
 #if ZS_DEBUG
 	zs_debug_unlock(lock);
 #endif
-	atomic_store_explicit(&lock->held, 0, memory_order_release);
+	zs_unlock_any(lock);
 }
 
 /* pool.c */

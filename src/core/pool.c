@@ -113,21 +113,21 @@ static size_t room_below_limit(const struct zs_pool *pool, size_t total)
 }
 
 /*
- * Counts pages that are about to be taken. ZS_ENOSPC: the limit says no. Either
- * this sees a limit that is being set, or who sets it sees these pages.
+ * Counts pages that are about to be taken. ZS_ENOSPC: the limit says no. Under a lock
+ * of its own, so that a limit that is set holds from then on. A shard's lock or the
+ * pool's is held.
  */
 int zs_charge(struct zs_pool *pool, size_t pages)
 {
-	size_t total = load_relaxed(&pool->total_pages);
+	int error = ZS_ENOSPC;
 
-	do {
-		if (pages > room_below_limit(pool, total))
-			return ZS_ENOSPC;
-	} while (!atomic_compare_exchange_weak(&pool->total_pages, &total, total + pages));
-	if (likely(total + pages <= atomic_load(&pool->limit_pages)))
-		return ZS_OK;
-	zs_uncharge(pool, pages);
-	return ZS_ENOSPC;
+	zs_lock_any(pool, &pool->charge_lock);
+	if (pages <= room_below_limit(pool, load_relaxed(&pool->total_pages))) {
+		atomic_fetch_add(&pool->total_pages, pages);
+		error = ZS_OK;
+	}
+	zs_unlock_any(&pool->charge_lock);
+	return error;
 }
 
 /* To be called when pages have been taken: what was only charged for a moment does not count. */
@@ -291,8 +291,10 @@ static size_t limit_in_pages(const struct zs_pool *pool, uint64_t limit)
 void zs_set_limit(struct zs_pool *pool, uint64_t limit)
 {
 	zs_lock(pool, &pool->lock);
-	atomic_store(&pool->limit_pages, limit_in_pages(pool, limit));
-	store_relaxed(&pool->held_at_limit, atomic_load(&pool->total_pages));
+	zs_lock_any(pool, &pool->charge_lock);
+	store_relaxed(&pool->limit_pages, limit_in_pages(pool, limit));
+	store_relaxed(&pool->held_at_limit, load_relaxed(&pool->total_pages));
+	zs_unlock_any(&pool->charge_lock);
 	zs_unlock(&pool->lock);
 }
 

@@ -355,8 +355,9 @@ static int set_algorithm_params(struct zram *zram, const char *value)
 	/* dict= without a path takes the dictionary away. */
 	if (!error && params.dictionary_path && *params.dictionary_path) {
 		params.dictionary = read_file(params.dictionary_path, &params.dictionary_size);
+		/* Other errors mean that there is no such attribute, or that it cannot be set. */
 		if (!params.dictionary)
-			error = errno;
+			error = errno == ENOMEM ? ENOMEM : EINVAL;
 	}
 	if (!error)
 		error = while_empty(zram, change_params, &params);

@@ -87,10 +87,15 @@ uint64_t budget_total(struct budget *budget)
 	return held + pool;
 }
 
-void budget_note_peak(struct budget *budget)
+void budget_raise_peak(struct budget *budget, uint64_t total)
 {
-	uint64_t total = budget_total(budget), peak = load(&budget->peak);
+	uint64_t peak = load(&budget->peak);
 
 	while (total > peak && !atomic_compare_exchange_weak(&budget->peak, &peak, total))
 		;
+}
+
+void budget_note_peak(struct budget *budget)
+{
+	budget_raise_peak(budget, budget_total(budget));
 }

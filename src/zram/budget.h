@@ -38,6 +38,9 @@ void budget_set_pool(struct budget *budget, struct zs_pool *pool);
 
 uint64_t budget_total(struct budget *budget);
 
+/* Called with a total that was seen. */
+void budget_raise_peak(struct budget *budget, uint64_t total);
+
 /* Called where the total may have grown. */
 void budget_note_peak(struct budget *budget);
 

@@ -10,13 +10,17 @@ static uint64_t gauge(struct zram *zram, enum counter counter)
 	return (int64_t)sum < 0 ? 0 : sum;
 }
 
-/* Whether what is held beside the pool is what its parts say: not while one of them grows. */
-static bool parts_add_up(struct zram *zram, struct zram_stats *stats)
+/* Reads what is held, and whether it is of one moment: what one part gives another may take. */
+static bool read_parts(struct zram *zram, struct zram_stats *stats)
 {
-	stats->own_bytes = ZRAM_OWN_BYTES;
+	uint64_t held = atomic_load(&zram->budget.held);
+
+	stats->pool_bytes = zs_get_total_size_bytes(zram->pool);
 	stats->table_bytes = zram->table->bytes;
 	stats->stream_bytes = zram->streams.bytes + codec_bytes(zram->codec);
-	return stats->own_bytes + stats->table_bytes + stats->stream_bytes == zram->budget.held;
+	stats->own_bytes = ZRAM_OWN_BYTES;
+	return stats->own_bytes + stats->table_bytes + stats->stream_bytes == held &&
+	       atomic_load(&zram->budget.held) == held;
 }
 
 static void count_memory(struct zram *zram, struct zram_stats *stats)
@@ -25,18 +29,13 @@ static void count_memory(struct zram *zram, struct zram_stats *stats)
 
 	zs_pool_stats(zram->pool, &pool);
 	stats->pages_compacted = pool.compacted_pages;
-	for (unsigned tries = 0; tries < 1000; tries++) {
-		stats->pool_bytes = zs_get_total_size_bytes(zram->pool);
-		if (parts_add_up(zram, stats))
-			break;
-	}
+	for (unsigned tries = 0; tries < 1000 && !read_parts(zram, stats); tries++)
+		;
 	stats->mem_used_total =
 		stats->pool_bytes + stats->table_bytes + stats->stream_bytes + stats->own_bytes;
+	budget_raise_peak(&zram->budget, stats->mem_used_total);
 	stats->mem_limit = zram->budget.limit;
-	budget_note_peak(&zram->budget);
 	stats->mem_used_max = zram->budget.peak;
-	if (stats->mem_used_max < stats->mem_used_total)
-		stats->mem_used_max = stats->mem_used_total;
 }
 
 void zram_get_stats(struct zram *zram, struct zram_stats *stats)
