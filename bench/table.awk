@@ -2,22 +2,7 @@
 #
 # Medians over the rounds of trace.tsv as tables: nanoseconds an operation, ours as
 # a ratio to the fastest malloc, how two threads compare with one, and resident
-# bytes for each byte alive. clock is wall or cpu.
-
-function median(list, values, count, i, j, swap)
-{
-	count = split(list, values, " ")
-	for (i = 2; i <= count; i++) {
-		for (j = i; j > 1 && values[j - 1] + 0 > values[j] + 0; j--) {
-			swap = values[j]
-			values[j] = values[j - 1]
-			values[j - 1] = swap
-		}
-	}
-	if (count % 2)
-		return values[(count + 1) / 2]
-	return (values[count / 2] + values[count / 2 + 1]) / 2
-}
+# bytes for each byte alive. clock is wall or cpu. Needs median.awk.
 
 function ours(allocator)
 {
