@@ -9,13 +9,17 @@ PREFIX = /usr/local
 DESTDIR =
 ARGS =
 QUICK =
+MIB = 512
+FILES = /usr
 
 all: deps-build $(BUILD)/build.ninja
 	@ninja -C $(BUILD)
 
 help:
-	@echo 'make               build the library, the tests and the example program'
-	@echo 'make run           build, then pack real files into a pool (ARGS="file ...")'
+	@echo 'make               build the libraries, the disk, the tests and the example program'
+	@echo 'make run           build, then serve a compressed disk and copy real files to it'
+	@echo '                   (ARGS="--algorithm zstd ...", MIB=512, FILES=/usr)'
+	@echo 'make demo          build, then pack real files into a pool (ARGS="file ...")'
 	@echo 'make check         all deterministic tests, in several builds'
 	@echo 'make bench         speed against other allocators (QUICK=1: a short run)'
 	@echo 'make lint          formatting, static analysis, manual pages, licence lines, ...'
@@ -27,7 +31,12 @@ help:
 $(BUILD)/build.ninja:
 	@meson setup $(BUILD) --prefix='$(PREFIX)'
 
-run: all
+run: deps-run $(BUILD)/build.ninja
+	@meson configure $(BUILD) -Dzram=enabled -Dplugin=enabled
+	@ninja -C $(BUILD)
+	@BUILD='$(BUILD)' MIB='$(MIB)' FILES='$(FILES)' scripts/run-disk $(ARGS)
+
+demo: all
 	@$(BUILD)/examples/zspack --svg $(BUILD)/pool.svg $(ARGS)
 
 check: deps-check
@@ -37,7 +46,7 @@ lint: deps-lint
 	@scripts/lint
 
 format:
-	@find include src tests bench examples -name '*.[ch]' -exec clang-format -i {} +
+	@find include src plugin tools tests bench examples -name '*.[ch]' -exec clang-format -i {} +
 
 bench: deps-bench $(BUILD)/build.ninja
 	@meson configure $(BUILD) -Dtests=enabled -Dbench=enabled
@@ -55,6 +64,9 @@ clean:
 deps-build:
 	@scripts/deps build
 
+deps-run:
+	@scripts/deps build run
+
 deps-check:
 	@scripts/deps build check
 
@@ -64,5 +76,5 @@ deps-lint:
 deps-bench:
 	@scripts/deps build bench
 
-.PHONY: all help run check lint format bench install clean \
-	deps-build deps-check deps-lint deps-bench
+.PHONY: all help run demo check lint format bench install clean \
+	deps-build deps-run deps-check deps-lint deps-bench
