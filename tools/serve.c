@@ -142,24 +142,6 @@ static char *find_plugin(void)
 	return text_of("zram");
 }
 
-/*
- * nbdkit before 1.34 aborts, and the disk is lost, if a client hangs up while several
- * threads answer requests of its connection.
- */
-static bool survives_hangups(void)
-{
-	FILE *output = popen("nbdkit --version 2>/dev/null", "r");
-	int major = 0;
-	int minor = 0;
-
-	if (!output)
-		return false;
-	if (fscanf(output, "nbdkit %d.%d", &major, &minor) != 2)
-		major = 0;
-	pclose(output);
-	return major > 1 || (major == 1 && minor >= 34);
-}
-
 static char **nbdkit_words(const struct settings *settings, const char *control)
 {
 	int room = settings->plugin_count + settings->nbdkit_count + 6;
@@ -169,7 +151,7 @@ static char **nbdkit_words(const struct settings *settings, const char *control)
 	words[count++] = text_of("nbdkit");
 	words[count++] = text_of("--exit-with-parent");
 	/* Connections are still served in parallel. Whoever asks for more threads gets them. */
-	if (!survives_hangups())
+	if (!server_survives_hangups())
 		words[count++] = text_of("--threads=1");
 	words[count++] = find_plugin();
 	words[count++] = text_of("control=%s", control);

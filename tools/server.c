@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +37,43 @@ static sigset_t handled_signals(void)
 	sigaddset(&set, SIGQUIT);
 	sigaddset(&set, SIGCHLD);
 	return set;
+}
+
+/* The first bytes that a program prints. False if it could not be run. */
+static bool read_output(char *const *argv, char *text, size_t size)
+{
+	posix_spawn_file_actions_t actions;
+	int output[2];
+	pid_t pid;
+	bool is_run;
+
+	if (pipe2(output, O_CLOEXEC))
+		return false;
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, output[1], STDOUT_FILENO);
+	is_run = !posix_spawnp(&pid, argv[0], &actions, NULL, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	close(output[1]);
+	if (is_run) {
+		ssize_t length = read(output[0], text, size - 1);
+
+		text[length > 0 ? length : 0] = '\0';
+		waitpid(pid, NULL, 0);
+	}
+	close(output[0]);
+	return is_run;
+}
+
+bool server_survives_hangups(void)
+{
+	char *argv[] = { (char[]){ "nbdkit" }, (char[]){ "--version" }, NULL };
+	char text[64];
+	char *end;
+
+	if (!read_output(argv, text, sizeof(text)) || strncmp(text, "nbdkit ", 7) != 0)
+		return false;
+	long major = strtol(text + 7, &end, 10);
+	return major > 1 || (major == 1 && *end == '.' && strtol(end + 1, NULL, 10) >= 34);
 }
 
 /* Puts the sockets where they are expected, in a process that does nothing else any more. */

@@ -17,6 +17,12 @@ struct server {
 };
 
 /*
+ * nbdkit before 1.34 aborts, and the disk is lost, if a client hangs up while several
+ * threads answer requests of its connection. Whether the one that there is does not.
+ */
+bool server_survives_hangups(void);
+
+/*
  * Runs nbdkit with the words of argv (argv[0] is "nbdkit") on the listener's sockets, which
  * are closed here. held is a descriptor that stays open for as long as it runs. Ends
  * the process if there is no nbdkit.
