@@ -102,6 +102,8 @@ copy_hits_the_limit() {
 	need nbdcopy qemu-img qemu-io
 	make_data "$dir/file" $((64 * mib)) 35
 	make_data "$dir/other" $((4 * mib)) 36
+	# nbdcopy hangs up with requests under way, which nbdkit before 1.34 bears only so.
+	nbdkit_options=--threads=1
 	serve size=64M limit=16M
 	if nbdcopy "$dir/file" "$uri" 2>"$dir/said"; then
 		fail 'a copy of 64 MiB of noise and zeros fitted into 16 MiB'
