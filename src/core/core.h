@@ -289,6 +289,7 @@ struct zs_pool {
 	_Atomic size_t recent_peak; /* of total_pages; comes down as objects are allocated */
 	_Atomic size_t kept_pages;  /* of empty zspages, <= KEPT_PAGES_MAX */
 	_Atomic uint32_t meta_end;  /* references to metadata are below this */
+	_Atomic int refusal;        /* why the last page that was asked for could not be had */
 	_Atomic int last_error;
 	struct zs_lock lock;
 	uint32_t *chunk_lists;        /* by units a chunk: pages with a free one; META_CHUNKS */

@@ -24,13 +24,18 @@ int zs_page_alloc(struct zs_pool *pool, uint32_t *page)
 	uint32_t own = port->own_pages;
 	int error = zs_charge(pool, charged);
 
-	if (error)
+	if (error) {
+		store_relaxed(&pool->refusal, error);
 		return error;
+	}
 	*page = port->ops->page_alloc(port);
 	size_t used = (*page == ZS_NO_PAGE ? 0 : 1) + (port->own_pages - own);
 	zs_uncharge(pool, charged - used);
 	zs_note_peak(pool);
-	return *page == ZS_NO_PAGE ? ZS_ENOMEM : ZS_OK;
+	if (*page != ZS_NO_PAGE)
+		return ZS_OK;
+	store_relaxed(&pool->refusal, ZS_ENOMEM);
+	return ZS_ENOMEM;
 }
 
 void zs_page_free(struct zs_pool *pool, uint32_t page)

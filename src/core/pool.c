@@ -155,10 +155,10 @@ void zs_uncharge(struct zs_pool *pool, size_t pages)
 	atomic_fetch_sub(&pool->total_pages, pages);
 }
 
-/* Why metadata could not be had: it takes two pages at most. */
+/* Why metadata could not be had. What was had before it may have gone back since. */
 int zs_refusal(struct zs_pool *pool)
 {
-	return room_below_limit(pool, load_relaxed(&pool->total_pages)) < 2 ? ZS_ENOSPC : ZS_ENOMEM;
+	return load_relaxed(&pool->refusal);
 }
 
 /* --- shards --- */

@@ -186,7 +186,10 @@ static uint32_t range_alloc(struct zs_pool *pool)
 {
 	struct zs_port *port = pool->port;
 
-	if (zs_charge(pool, 1) != ZS_OK)
+	int error = zs_charge(pool, 1);
+
+	store_relaxed(&pool->refusal, error ? error : ZS_ENOMEM);
+	if (error)
 		return ZS_NO_PAGE;
 	zs_lock(pool, &pool->lock);
 	uint32_t own = port->own_pages;

@@ -9,6 +9,7 @@
 #include "zram/codec.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -155,13 +156,43 @@ static ssize_t zstd_compress(const struct codec *codec, void *context, const voi
 	return ZSTD_isError(length) ? -1 : (ssize_t)length;
 }
 
+/*
+ * Whether it is what zstd_compress() makes: one frame, to the last byte. What is left over
+ * behind a frame, libzstd before 1.5.6 takes for a frame's magic number, of which it reads
+ * four bytes even if there are fewer; and what has a magic number of old, for one of its old
+ * formats. See the format's section on frames: the header is a zero (neither size nor
+ * checksum nor dictionary) and the window, a block's header three bytes.
+ */
+static bool is_one_frame(const unsigned char *from, size_t length)
+{
+	size_t next = 2;
+
+	if (length < next || from[0] != 0)
+		return false;
+	while (length - next >= 3) {
+		uint32_t header = from[next] | (uint32_t)from[next + 1] << 8 |
+				  (uint32_t)from[next + 2] << 16;
+		/* Type 1 repeats the byte that follows. */
+		size_t size = (header >> 1 & 3) == 1 ? 1 : header >> 3;
+
+		next += 3;
+		if (size > length - next)
+			return false;
+		next += size;
+		if (header & 1)
+			return next == length;
+	}
+	return false;
+}
+
 static bool zstd_decompress(const struct codec *codec, void *context, const void *from,
 			    size_t length, void *block)
 {
 	struct zstd_context *c = context;
 
-	return ZSTD_decompressDCtx(c->decompress, block, codec->block_size, from, length) ==
-	       codec->block_size;
+	return is_one_frame(from, length) &&
+	       ZSTD_decompressDCtx(c->decompress, block, codec->block_size, from, length) ==
+		       codec->block_size;
 }
 
 const struct codec_ops zstd_ops = {
