@@ -336,8 +336,7 @@ int main(void)
 		IN_BOTH_HABITATS(after_frees_new_objects_fit_again),
 		IN_BOTH_HABITATS(freeing_everything_gives_everything_back),
 		IN_BOTH_HABITATS(eight_threads_together_do_not_exceed_it),
-		cmocka_unit_test_prestate(a_limit_holds_from_the_moment_it_is_set,
-					  &process_habitat),
+		IN_BOTH_HABITATS(a_limit_holds_from_the_moment_it_is_set),
 	};
 
 	return cmocka_run_group_tests_name("limit", tests, NULL, NULL);
