@@ -72,6 +72,16 @@ disk_too_small() {
 	nothing_is_left
 }
 
+nobody_reads() {
+	prepare
+	{
+		run
+		echo $? >"$dir/code"
+	} 2>/dev/null | head -n 1
+	test "$(cat "$dir/code")" != 0
+	nothing_is_left
+}
+
 # Ctrl-C is what ends it.
 in_a_terminal() {
 	need script
@@ -99,5 +109,6 @@ try 'without a terminal it copies, compares, tells and ends' without_a_terminal
 try 'the options of zram serve' with_options
 try 'a byte that differs is an error' byte_differs
 try 'a copy that fails is an error' disk_too_small
+try 'when nobody reads what it says it ends and leaves nothing' nobody_reads
 try 'in a terminal it goes on serving until Ctrl-C' in_a_terminal
 finish
