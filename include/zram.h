@@ -137,8 +137,11 @@ int zram_write_zeroes(struct zram *zram, uint64_t offset, uint64_t length);
 /* There is nothing to wait for: what was written is in RAM. Returns 0. */
 int zram_flush(struct zram *zram);
 
-/* Discards everything and gives back all memory but an empty store's. Quiesces. Returns 0, or -1
- * with ENOMEM, and nothing changed. Counts of events (io_stat, huge_pages_since, ...) begin anew. */
+/*
+ * Discards everything and gives back all memory but an empty store's and that of the
+ * streams that were needed. Quiesces. Returns 0, or -1 with ENOMEM, and nothing changed.
+ * Counts of events (io_stat, huge_pages_since, ...) begin anew.
+ */
 int zram_reset(struct zram *zram);
 
 /*

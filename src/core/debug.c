@@ -75,27 +75,52 @@ static void store(const struct debug_slot *s, const struct footer *footer)
 	zs_slot_write(s->pool, s->class, s->zspage, s->slot, footer_at(s), footer, sizeof(*footer));
 }
 
-static unsigned char byte_at(const struct debug_slot *s, size_t offset)
-{
-	unsigned char byte;
+/* Slots are looked at in pieces: they may straddle pages. */
+#define PIECE 256u
 
-	zs_slot_read(s->pool, s->class, s->zspage, s->slot, offset, &byte, 1);
-	return byte;
+static size_t piece_at(size_t from, size_t to)
+{
+	return to - from < PIECE ? to - from : PIECE;
 }
 
 static void fill(const struct debug_slot *s, size_t from, size_t to, unsigned char value)
 {
-	for (; from < to; from++)
-		zs_slot_write(s->pool, s->class, s->zspage, s->slot, from, &value, 1);
+	unsigned char piece[PIECE];
+
+	__builtin_memset(piece, value, sizeof(piece));
+	for (size_t length; from < to; from += length) {
+		length = piece_at(from, to);
+		zs_slot_write(s->pool, s->class, s->zspage, s->slot, from, piece, length);
+	}
+}
+
+static bool is_filled(const struct debug_slot *s, size_t from, size_t to, unsigned char value)
+{
+	unsigned char piece[PIECE];
+
+	for (size_t length; from < to; from += length) {
+		length = piece_at(from, to);
+		zs_slot_read(s->pool, s->class, s->zspage, s->slot, from, piece, length);
+		for (size_t i = 0; i < length; i++) {
+			if (piece[i] != value)
+				return false;
+		}
+	}
+	return true;
 }
 
 /* FNV-1a. */
 static uint32_t sum_of(const struct debug_slot *s, size_t size)
 {
 	uint32_t sum = UINT32_C(2166136261);
+	unsigned char piece[PIECE];
 
-	for (size_t i = 0; i < size; i++)
-		sum = (sum ^ byte_at(s, i)) * UINT32_C(16777619);
+	for (size_t from = 0, length; from < size; from += length) {
+		length = piece_at(from, size);
+		zs_slot_read(s->pool, s->class, s->zspage, s->slot, from, piece, length);
+		for (size_t i = 0; i < length; i++)
+			sum = (sum ^ piece[i]) * UINT32_C(16777619);
+	}
 	return sum;
 }
 
@@ -133,13 +158,8 @@ bool zs_debug_intact(const struct debug_slot *s)
 {
 	struct footer footer = load(s);
 
-	if (footer.canary != CANARY || footer.size > footer_at(s))
-		return false;
-	for (size_t i = footer.size; i < footer_at(s); i++) {
-		if (byte_at(s, i) != POISON_PAD)
-			return false;
-	}
-	return true;
+	return footer.canary == CANARY && footer.size <= footer_at(s) &&
+	       is_filled(s, footer.size, footer_at(s), POISON_PAD);
 }
 
 void zs_debug_map(const struct debug_slot *s, enum zs_mapmode mode, bool first)
