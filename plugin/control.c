@@ -365,6 +365,19 @@ static int bind_private(int fd, const struct sockaddr_un *address)
 	return bound;
 }
 
+/* Nothing stays of what control_open() has made so far. Says why it failed: errno. */
+static int abandon(const char *path, bool bound)
+{
+	nbdkit_error("control=%s: %m", path);
+	if (bound)
+		unlink(path);
+	if (control.listener >= 0)
+		close(control.listener);
+	free(control.path);
+	control.path = NULL;
+	return -1;
+}
+
 int control_open(const char *path)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -382,11 +395,10 @@ int control_open(const char *path)
 	if (control.path == NULL)
 		return -1;
 	control.listener = stream_socket();
-	if (control.listener < 0 || bind_private(control.listener, &address) != 0 ||
-	    listen(control.listener, SOMAXCONN) != 0 || lstat(path, &made) != 0) {
-		nbdkit_error("control=%s: %m", path);
-		return -1;
-	}
+	if (control.listener < 0 || bind_private(control.listener, &address) != 0)
+		return abandon(path, false);
+	if (listen(control.listener, SOMAXCONN) != 0 || lstat(path, &made) != 0)
+		return abandon(path, true);
 	control.device = made.st_dev;
 	control.inode = made.st_ino;
 	return 0;
@@ -406,6 +418,8 @@ int control_start(struct zram *store)
 	int error = pthread_create(&control.thread, NULL, serve, NULL);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	if (error != 0) {
+		close(control.stop[0]);
+		close(control.stop[1]);
 		errno = error;
 		nbdkit_error("control socket: %m");
 		return -1;

@@ -16,6 +16,9 @@ struct check {
 	uint64_t kept;
 	size_t blocks;                  /* handle blocks of all shards so far */
 	size_t meta_pages, used_blocks; /* of all metadata pages so far */
+	uint64_t places;                /* of all zspages so far */
+	unsigned buffers;               /* map buffers of mapped objects */
+	unsigned shards;
 };
 
 /* Notes one broken invariant; which and of: "zspage 17", "class 3". */
@@ -52,6 +55,81 @@ static void expect(struct check *check, bool holds, const char *what, const char
 		broken(check, what, which, of);
 }
 
+/* --- what never changes --- */
+
+static uint64_t sum_of(const uint64_t *values, size_t count)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < count; i++)
+		sum = zs_mix(sum + values[i] + 1);
+	return sum;
+}
+
+#define NUMBER(value) ((uint64_t)(uintptr_t)(value))
+
+uint64_t zs_sum_of_constants(const struct zs_pool *pool)
+{
+	uint64_t name[NAME_BYTES];
+	const uint64_t values[] = {
+		NUMBER(pool->port),
+		pool->page_size,
+		pool->page_shift,
+		pool->contiguous,
+		pool->max_object_size,
+		pool->alignment,
+		pool->alignment_shift,
+		pool->min_class,
+		pool->nclasses,
+		pool->nruns,
+		pool->ztab_shift,
+		pool->block_handles,
+		pool->handle_bits,
+		pool->gen_pos,
+		pool->tag_pos,
+		pool->tag_bits,
+		pool->tag_factor,
+		pool->secret,
+		NUMBER(pool->chunk_lists),
+		NUMBER(pool->runs),
+		pool->compaction,
+		pool->slack,
+		NUMBER(pool->on_misuse),
+		NUMBER(pool->on_leak),
+		NUMBER(pool->hook_data),
+		pool->map_buffers,
+		NUMBER(pool->buffers),
+		NUMBER(pool->map_memory),
+		pool->map_bytes,
+		NUMBER(pool->shard_memory),
+	};
+
+	for (unsigned i = 0; i < NAME_BYTES; i++)
+		name[i] = (unsigned char)pool->name[i];
+	return sum_of(values, sizeof(values) / sizeof(values[0])) ^ sum_of(name, NAME_BYTES);
+}
+
+uint64_t zs_sum_of_port(const struct zs_port *port)
+{
+	const uint64_t values[] = {
+		NUMBER(port->ops), port->page_size,         NUMBER(port->meta_base),
+		port->meta_pages,  NUMBER(port->data_base), NUMBER(port->pool_memory),
+	};
+
+	return sum_of(values, sizeof(values) / sizeof(values[0]));
+}
+
+/* Whether what leads to everything else can be followed. */
+static bool check_constants(struct check *check)
+{
+	const struct zs_pool *pool = check->pool;
+	bool same = pool->sum == zs_sum_of_constants(pool) &&
+		    pool->port_sum == zs_sum_of_port(pool->port);
+
+	expect(check, same, "a constant has changed", "pool", 0);
+	return same;
+}
+
 /* --- zspages --- */
 
 /* What all zspages of a class add up to. */
@@ -85,6 +163,18 @@ static void check_hint(struct check *check, const struct zspage *zspage, uint32_
 	}
 }
 
+/* Where its pages are. */
+static void add_places(struct check *check, const struct size_class *class,
+		       const struct zspage *zspage)
+{
+	const uint32_t *list = (const uint32_t *)(const void *)(zspage->map + class->map_words);
+
+	if (check->pool->contiguous)
+		check->places += zs_mix(zspage->range);
+	for (unsigned page = 0; !check->pool->contiguous && page < zspage->pages; page++)
+		check->places += zs_mix(list[page]);
+}
+
 static void check_zspage(struct check *check, const struct zspage *zspage, uint32_t index,
 			 struct sums *sums)
 {
@@ -112,7 +202,13 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 	       "is empty but was not given back", "zspage", index);
 	expect(check, !(zspage->flags & ZSPAGE_KEPT) || !zspage->inuse, "is kept but not empty",
 	       "zspage", index);
+	expect(check, !(zspage->flags & ZSPAGE_PINNED) || check->shard->met_pinned,
+	       "is left alone for good", "zspage", index);
+	expect(check,
+	       !(zspage->flags & ~(ZSPAGE_SOURCE | ZSPAGE_BUSY | ZSPAGE_KEPT | ZSPAGE_PINNED)),
+	       "has a flag that is none", "zspage", index);
 	check_hint(check, zspage, index);
+	add_places(check, class, zspage);
 
 	sums->inuse += zspage->inuse;
 	sums->room += zspage->room;
@@ -231,14 +327,6 @@ static bool check_zspages(struct check *check)
 
 /* --- handles --- */
 
-/* So mixed that two sets of slots with the same sum are the same. */
-static uint64_t mix(uint64_t x)
-{
-	x = (x ^ x >> 31) * UINT64_C(0x7fb5d329728ea185);
-	x = (x ^ x >> 27) * UINT64_C(0x81dadef4bc2dd44d);
-	return x ^ x >> 33;
-}
-
 static uint64_t sum_of_slots(const struct check *check)
 {
 	const struct shard *shard = check->shard;
@@ -251,7 +339,7 @@ static uint64_t sum_of_slots(const struct check *check)
 		const struct size_class *class = &shard->class[zspage->class % SHARD_CLASSES];
 		for (unsigned slot = 0; slot < class->slots; slot++) {
 			if (zspage->map[slot / 64] >> slot % 64 & 1)
-				sum += mix(index << SLOT_BITS | slot);
+				sum += zs_mix(index << SLOT_BITS | slot);
 		}
 	}
 	return sum;
@@ -275,6 +363,26 @@ struct entries {
 	uint64_t live, pinned, many, slots;
 };
 
+/* The map buffer of a mapped object, if it has one. */
+static void check_buffer(struct check *check, zs_handle handle, uint32_t entry)
+{
+	uint64_t pins = zs_entry_pins(entry);
+
+	if (pins == PINS_MANY)
+		pins = pins_counted(check, handle);
+	for (unsigned i = 0; i < check->pool->map_buffers; i++) {
+		const struct map_buffer *buffer = &check->pool->buffers[i];
+
+		if (buffer->handle != handle)
+			continue;
+		check->buffers++;
+		expect(check, buffer->maps && buffer->maps <= pins,
+		       "its map buffer has not its maps", "entry", entry);
+		expect(check, !buffer->dirty || buffer->dirty == handle,
+		       "its map buffer is neither clean nor dirty", "entry", entry);
+	}
+}
+
 static void check_entry(struct check *check, zs_ref ref, unsigned index, struct entries *entries)
 {
 	struct handle_block *block = zs_block(check->pool, ref);
@@ -282,7 +390,7 @@ static void check_entry(struct check *check, zs_ref ref, unsigned index, struct 
 	uint32_t loc = entry & LOC_MASK, zspage = loc >> SLOT_BITS, slot = loc & (MAX_SLOTS - 1);
 
 	entries->live++;
-	entries->slots += mix(loc);
+	entries->slots += zs_mix(loc);
 	entries->pinned += zs_entry_pins(entry) != 0;
 	if (zspage >= check->shard->nzspages ||
 	    *zs_table(check->pool, check->shard, zspage) & ZTAB_FREE) {
@@ -293,9 +401,11 @@ static void check_entry(struct check *check, zs_ref ref, unsigned index, struct 
 	const struct size_class *class = &check->shard->class[z->class % SHARD_CLASSES];
 	expect(check, slot < class->slots && z->map[slot / 64] >> slot % 64 & 1,
 	       "leads to a free slot", "entry", entry);
+	zs_handle handle = zs_handle_of(check->pool, ref, index, entry >> GEN_SHIFT);
+	if (zs_entry_pins(entry))
+		check_buffer(check, handle, entry);
 	if (zs_entry_pins(entry) == PINS_MANY) {
 		entries->many++;
-		zs_handle handle = zs_handle_of(check->pool, ref, index, entry >> GEN_SHIFT);
 		expect(check, pins_counted(check, handle) >= PINS_MANY, "its maps are not counted",
 		       "entry", entry);
 	}
@@ -367,6 +477,8 @@ static void check_handles(struct check *check)
 
 	uint64_t handles = blocks * check->pool->block_handles;
 	expect(check, blocks == shard->nblocks, "nblocks is wrong", "blocks", blocks);
+	expect(check, shard->hand_index < check->pool->block_handles,
+	       "hand_index is beyond the block's end", "index", shard->hand_index);
 	expect(check, hand, "the hand is on no block", "block", shard->hand);
 	expect(check, cursor, "the cursor is on no block", "block", shard->cursor);
 	expect(check, shard->store_bytes == store_bytes, "store_bytes is wrong", "bytes",
@@ -411,6 +523,72 @@ static void check_shard(struct check *check, const struct shard *shard)
 	if (shard->run < check->pool->nruns && check_zspages(check))
 		check_handles(check);
 	check->shard = NULL;
+}
+
+static bool is_shard(const struct check *check, uint32_t ref)
+{
+	for (struct shard *s = zs_next_shard(check->pool, NULL); s;
+	     s = zs_next_shard(check->pool, s)) {
+		if (s->self == ref)
+			return true;
+	}
+	return false;
+}
+
+/* Each shard is on the list of its run, and nothing else is. */
+static void check_run(struct check *check, unsigned index, unsigned *listed)
+{
+	const struct run *run = &check->pool->runs[index];
+	bool hints[LANES];
+
+	for (unsigned lane = 0; lane < LANES; lane++)
+		hints[lane] = !load_relaxed(&run->hint[lane]);
+	for (uint32_t ref = load_relaxed(&run->first); ref;) {
+		if (!is_shard(check, ref) || ++*listed > check->shards ||
+		    zs_shard(check->pool, ref)->run != index) {
+			broken(check, "its list leads to no shard of it", "run", index);
+			return;
+		}
+		for (unsigned lane = 0; lane < LANES; lane++)
+			hints[lane] |= load_relaxed(&run->hint[lane]) == ref;
+		ref = load_relaxed(&zs_shard(check->pool, ref)->next);
+	}
+	for (unsigned lane = 0; lane < LANES; lane++)
+		expect(check, hints[lane], "a hint is no shard of it", "run", index);
+	expect(check, load_relaxed(&run->collisions) <= SPREAD_AFTER, "too many collisions", "run",
+	       index);
+}
+
+static void check_runs(struct check *check)
+{
+	struct zs_pool *pool = check->pool;
+	uint32_t last = 0;
+	unsigned listed = 0;
+
+	for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s)) {
+		check->shards++;
+		last = s->self;
+	}
+	for (unsigned index = 0; index < pool->nruns; index++)
+		check_run(check, index, &listed);
+	expect(check, listed == check->shards, "shards are on no run's list", "shards",
+	       check->shards);
+	expect(check, last == pool->last_shard, "last_shard is not the last", "shard", last);
+}
+
+static void check_buffers(struct check *check)
+{
+	unsigned used = 0;
+
+	for (unsigned i = 0; i < check->pool->map_buffers; i++) {
+		const struct map_buffer *buffer = &check->pool->buffers[i];
+
+		used += buffer->handle != 0;
+		expect(check, buffer->handle || (!buffer->maps && !buffer->dirty),
+		       "is free but in use", "map buffer", i);
+	}
+	expect(check, used == check->buffers, "map buffers are of no mapped object", "buffers",
+	       used);
 }
 
 /* Free chunks of a metadata page; -1: the list is broken. */
@@ -490,10 +668,20 @@ unsigned long zs_check(struct zs_pool *pool, zs_report_fn *report, void *data)
 {
 	struct check check = { .pool = pool, .report = report, .data = data };
 
+	if (!check_constants(&check))
+		return check.broken;
 	zs_lock_all(pool);
 	for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s))
 		check_shard(&check, s);
+	check_runs(&check);
+	check_buffers(&check);
 	check_meta(&check);
+	expect(&check, pool->places == check.places, "zspages are not where their pages are",
+	       "pool", 0);
+	expect(&check,
+	       load_relaxed(&pool->meta_end) <= (uint64_t)pool->port->meta_pages
+							<< (pool->page_shift - REF_SHIFT),
+	       "meta_end is beyond all metadata", "end", load_relaxed(&pool->meta_end));
 	size_t total = load_relaxed(&pool->total_pages);
 	expect(&check,
 	       total == check.data_pages + pool->meta_pages + pool->port->own_pages +

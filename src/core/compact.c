@@ -379,6 +379,8 @@ static void trim_sources(struct zs_pool *pool, struct shard *shard, struct step 
 	}
 	zs_lock(pool, &pool->lock);
 	pool->releasing_pages += step->freed_pages;
+	for (unsigned i = 0; i < count; i++)
+		zs_forget_places(pool, &tails[i]);
 	zs_unlock(&pool->lock);
 	zs_unlock(&shard->lock);
 	zs_trim(pool, tails, count);

@@ -243,7 +243,7 @@ struct shard {
 struct map_buffer {
 	zs_handle handle; /* 0: not in use */
 	uint32_t maps;
-	bool dirty; /* has to be copied back */
+	zs_handle dirty; /* == handle: has to be copied back; else 0 */
 };
 
 /*
@@ -297,6 +297,7 @@ struct zs_pool {
 	uint32_t full_pages;          /* pages without one */
 	size_t meta_pages;            /* pages cut into chunks */
 	size_t releasing_pages;       /* no longer in a zspage, but not yet given back */
+	uint64_t places;              /* sum of zs_mix() of all zspages' ranges, or pages */
 	uint32_t block_lives;         /* blocks made so far */
 	struct run *runs;             /* nruns of them */
 	_Atomic uint32_t first_shard; /* of all, in the order they were made; 0: none */
@@ -313,6 +314,8 @@ struct zs_pool {
 	char *map_memory; /* map_buffers times map_bytes */
 	size_t map_bytes;
 	char *shard_memory; /* a shard a run, where a shard does not fit in a page; else NULL */
+	uint64_t sum;       /* of the constants of this struct; for zs_check() */
+	uint64_t port_sum;  /* of the port's */
 };
 
 /* Empty zspages stay with the pool up to this many pages, so that a class that
@@ -387,6 +390,14 @@ static inline unsigned bit_last64(uint64_t word)
 	uint32_t high = (uint32_t)(word >> 32);
 
 	return high ? 32 + bit_last(high) : bit_last((uint32_t)word);
+}
+
+/* So mixed that two sets of numbers whose mixtures have the same sum are the same. */
+static inline uint64_t zs_mix(uint64_t x)
+{
+	x = (x ^ x >> 31) * UINT64_C(0x7fb5d329728ea185);
+	x = (x ^ x >> 27) * UINT64_C(0x81dadef4bc2dd44d);
+	return x ^ x >> 33;
 }
 
 #define load_relaxed(p)     atomic_load_explicit(p, memory_order_relaxed)
@@ -538,6 +549,7 @@ struct zs_tail {
 };
 
 void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count);
+void zs_forget_places(struct zs_pool *pool, const struct zs_tail *tail); /* pool lock held */
 size_t zs_drop_kept(struct zs_pool *pool);
 
 /* The scattered habitat's page numbers follow the map. */
@@ -558,6 +570,10 @@ void zs_slot_write(const struct zs_pool *pool, const struct size_class *class,
 
 void zs_slot_copy(const struct zs_pool *pool, const struct size_class *class, struct zspage *to,
 		  unsigned to_slot, struct zspage *from, unsigned from_slot);
+
+/* check.c */
+uint64_t zs_sum_of_constants(const struct zs_pool *pool);
+uint64_t zs_sum_of_port(const struct zs_port *port);
 
 /* compact.c */
 void zs_compact_step_auto(struct zs_pool *pool, struct shard *shard);

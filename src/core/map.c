@@ -90,7 +90,8 @@ static char *map_straddling(struct zs_pool *pool, const struct zs_object *object
 	if (buffer) {
 		buffer->handle = object->handle;
 		buffer->maps++;
-		buffer->dirty |= mode != ZS_MM_RO;
+		if (mode != ZS_MM_RO)
+			buffer->dirty = buffer->handle;
 		address = buffer_memory(pool, buffer);
 	}
 	zs_unlock(&pool->lock);
@@ -132,7 +133,7 @@ static bool unmap_straddling(struct zs_pool *pool, const struct zs_object *objec
 		else
 			intact = buffer_unwritten(pool, buffer, place);
 		buffer->handle = 0;
-		buffer->dirty = false;
+		buffer->dirty = 0;
 	}
 	zs_unlock(&pool->lock);
 	return intact;

@@ -447,6 +447,8 @@ static int create(const struct zs_pool_options *options, struct zs_pool **create
 		port->ops->destroy(port);
 		return ZS_EINVAL;
 	}
+	pool->sum = zs_sum_of_constants(pool);
+	pool->port_sum = zs_sum_of_port(port);
 	if (port->ops->watch_fork)
 		port->ops->watch_fork(port, lock_for_fork, unlock_after_fork, pool);
 	*created = pool;

@@ -196,6 +196,8 @@ static uint32_t range_alloc(struct zs_pool *pool)
 	uint32_t range = port->ops->range_alloc(port);
 	if (port->own_pages == own)
 		zs_uncharge(pool, 1);
+	if (range != ZS_NO_PAGE)
+		pool->places += zs_mix(range);
 	zs_note_peak(pool);
 	zs_unlock(&pool->lock);
 	return range;
@@ -245,8 +247,17 @@ static int take_scattered(struct zs_pool *pool, const struct size_class *class,
 			zs_uncharge(pool, 1);
 		}
 	}
+	for (page = zspage->pages; page < to && !error; page++)
+		pool->places += zs_mix(list[page]);
 	zs_unlock(&pool->lock);
 	return error;
+}
+
+/* Pages that are no longer a zspage's. */
+void zs_forget_places(struct zs_pool *pool, const struct zs_tail *tail)
+{
+	for (unsigned page = tail->from; !pool->contiguous && page < tail->to; page++)
+		pool->places -= zs_mix(zs_page_list(tail->class, tail->zspage)[page]);
 }
 
 /* Makes as many more pages real as the next slot needs. */
@@ -288,6 +299,9 @@ static zs_ref detach(struct zs_pool *pool, struct shard *shard, uint32_t index)
 		shard->open &= ~(UINT32_C(1) << zspage->class) | zs_first_open(pool, shard->run);
 	zs_lock(pool, &pool->lock);
 	pool->releasing_pages += zspage->pages;
+	zs_forget_places(pool, &(struct zs_tail){ class, zspage, 0, zspage->pages });
+	if (pool->contiguous)
+		pool->places -= zs_mix(zspage->range);
 	zs_unlock(&pool->lock);
 	return ref;
 }

@@ -25,7 +25,7 @@ static unsigned flags_of(struct zram *zram, uint64_t block)
 	if (code == SLOT_SAME) {
 		slot_lock_read(place.slot);
 		code = slot_code(place.slot);
-		if (code == SLOT_SAME && slot_word(&place) == 0)
+		if (code == SLOT_SAME && slot_word(&place) == 0 && slot_word_intact(&place))
 			flags = ZRAM_EXTENT_ZERO;
 		slot_unlock_read(place.slot);
 		if (code == SLOT_EMPTY)

@@ -363,10 +363,15 @@ static int read_locked(struct zram *zram, struct stream *stream, const struct pl
 
 	if (has_object(code))
 		return read_object(zram, stream, place, code, part, to);
-	if (code == SLOT_SAME)
-		fill_same(to, part, slot_word(place));
-	else
+	if (code == SLOT_EMPTY) {
 		memset(to, 0, part.length);
+		return 0;
+	}
+	if (!slot_word_intact(place)) {
+		stream_count(stream, DAMAGED_BLOCKS, 1);
+		return EIO;
+	}
+	fill_same(to, part, slot_word(place));
 	return 0;
 }
 
@@ -469,7 +474,7 @@ static bool is_unchanged(const struct zram *zram, const struct place *place, uns
 	if (code != new->code)
 		return false;
 	if (code == SLOT_SAME)
-		return slot_word(place) == new->word;
+		return slot_word(place) == new->word &&slot_word_intact(place);
 	/* One that was written without checksum has none to compare. */
 	if (slot_checksum(place) && new->checksum && slot_checksum(place) != new->checksum)
 		return false;

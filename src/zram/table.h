@@ -54,7 +54,7 @@ enum slot_code {
 
 struct leaf {
 	struct slot slot[LEAF_SLOTS];
-	uint8_t high[LEAF_SLOTS]; /* bits 32..39 of the handle */
+	uint8_t high[LEAF_SLOTS]; /* bits 32..39 of the handle; or slot_sum_of() the word */
 	uint32_t unused;
 };
 
@@ -176,9 +176,26 @@ static inline uint64_t slot_word(const struct place *place)
 	return word;
 }
 
+/*
+ * Eight bits that stand where an object's handle has its last: the factor has no eight equal
+ * bits in a row, so one bit of the word that flips always shows, any other change all but once
+ * in 256.
+ */
+static inline uint8_t slot_sum_of(uint64_t word)
+{
+	return (uint8_t)(word * UINT64_C(0x9e3779b97f4a7c15) >> 56);
+}
+
 static inline void slot_set_word(const struct place *place, uint64_t word)
 {
 	memcpy(place->slot->word, &word, sizeof(word));
+	place->leaf->high[place->index] = slot_sum_of(word);
+}
+
+/* Whether the repeated word is what it was when it was set. */
+static inline bool slot_word_intact(const struct place *place)
+{
+	return place->leaf->high[place->index] == slot_sum_of(slot_word(place));
 }
 
 static inline uint64_t slot_handle(const struct place *place)

@@ -44,27 +44,35 @@ static bool is_trained(const struct codec *codec)
 	return codec->dictionary_size >= 8 && memcmp(codec->dictionary, magic, sizeof(magic)) == 0;
 }
 
-/* Only a trained dictionary can be broken: anything else is raw. */
-static bool is_broken(const struct codec *codec)
+/*
+ * Only a trained dictionary can be broken: anything else is raw. A ZSTD_DDict that cannot be
+ * made does not say why: memory, or the dictionary. This takes no memory but the context.
+ */
+static int check(const struct codec *codec)
 {
-	ZSTD_DDict *trial;
+	ZSTD_DCtx *trial;
+	size_t result;
 
 	if (!is_trained(codec))
-		return false;
-	trial = ZSTD_createDDict_advanced(codec->dictionary, codec->dictionary_size, ZSTD_dlm_byRef,
-					  ZSTD_dct_fullDict, (ZSTD_customMem){ NULL, NULL, NULL });
-	ZSTD_freeDDict(trial);
-	return !trial;
+		return 0;
+	trial = ZSTD_createDCtx();
+	if (!trial)
+		return ENOMEM;
+	result = ZSTD_decompressBegin_usingDict(trial, codec->dictionary, codec->dictionary_size);
+	ZSTD_freeDCtx(trial);
+	return ZSTD_isError(result) ? EINVAL : 0;
 }
 
 static int zstd_prepare(struct codec *codec)
 {
 	struct zstd_dictionary *dictionary;
+	int error;
 
 	if (!codec->dictionary)
 		return 0;
-	if (is_broken(codec))
-		return EINVAL;
+	error = check(codec);
+	if (error)
+		return error;
 	dictionary = calloc(1, sizeof(*dictionary));
 	if (!dictionary)
 		return ENOMEM;
