@@ -108,7 +108,7 @@ static struct handle_block *block_of(const struct zs_pool *pool, zs_handle handl
 	if (unlikely(ref >= load_relaxed(&pool->meta_end) || !is_place_of_block(pool, ref)))
 		return NULL;
 	struct handle_block *block = zs_block(pool, ref);
-	*key = load_relaxed(&block->key);
+	*key = atomic_load_explicit(&block->key, memory_order_acquire);
 	if (unlikely((*key ^ proof_of(pool, ref)) >> LIFE_BITS))
 		return NULL;
 	return tag_of(pool, *key, field(handle, 0, TAG_POS(pool))) == tag_in(pool, handle) ? block
@@ -126,9 +126,12 @@ bool zs_find(struct zs_pool *pool, zs_handle handle, struct zs_object *object)
 
 	if (unlikely(!block))
 		return refuse(pool, handle, ZS_MISUSE_BAD_HANDLE);
-	/* 0: the block is free, but what it was last is still to be read. */
-	uint32_t ref = load_relaxed(&block->shard);
-	if (unlikely(!ref))
+	/*
+	 * 0: the block is free, but what it was last is still to be read. Another key: its page
+	 * may have been taken for something else just now, and what was read be no shard.
+	 */
+	uint32_t ref = atomic_load_explicit(&block->shard, memory_order_acquire);
+	if (unlikely(!ref || load_relaxed(&block->key) != key))
 		return refuse(pool, handle, ZS_MISUSE_STALE_HANDLE);
 
 	struct shard *shard = zs_shard(pool, ref);

@@ -516,6 +516,16 @@ static int put_object(struct zram *zram, const struct place *place, unsigned cod
 	return 0;
 }
 
+/* A write has failed. If the block is empty, its leaf was perhaps made for it. */
+static void unlock_unchanged(struct zram *zram, const struct place *place)
+{
+	unsigned code = slot_code(place->slot);
+
+	slot_unlock_write(place->slot, code);
+	if (code == SLOT_EMPTY)
+		table_trim(zram->table, place);
+}
+
 /*
  * Gives a block, whose slot is locked, its new content, and unlocks it. Returns 0,
  * ENOMEM or ENOSPC, and then nothing but the lock has changed.
@@ -541,13 +551,11 @@ static int replace_and_unlock(struct zram *zram, struct stream *stream, const st
 			garbage = (zs_handle)slot_handle(place);
 		slot_set_word(place, new->word);
 	}
-	slot_unlock_write(place->slot, error ? code : new->code);
 	if (error) {
-		/* Perhaps the leaf was made for this block. */
-		if (code == SLOT_EMPTY)
-			table_trim(zram->table, place);
+		unlock_unchanged(zram, place);
 		return error;
 	}
+	slot_unlock_write(place->slot, new->code);
 	zs_free(zram->pool, garbage);
 	count_content(zram, stream, code, UINT64_MAX);
 	count_content(zram, stream, new->code, 1);
@@ -581,7 +589,7 @@ static int rewrite_part(struct zram *zram, struct stream *stream, uint64_t block
 		error = prepare(zram, stream, stream->kit.block, &content);
 	}
 	if (error) {
-		slot_unlock_write(place.slot, slot_code(place.slot));
+		unlock_unchanged(zram, &place);
 		return error;
 	}
 	return replace_and_unlock(zram, stream, &place, &content);
