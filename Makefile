@@ -47,7 +47,7 @@ lint: deps-lint
 	@scripts/lint
 
 format:
-	@find include src plugin tools tests bench examples -name '*.[ch]' -exec clang-format -i {} +
+	@find include src plugin tools tests fuzz bench examples -name '*.[ch]' -exec clang-format -i {} +
 
 bench: deps-bench $(BUILD)/build.ninja
 	@meson configure $(BUILD) -Dtests=enabled -Dbench=enabled

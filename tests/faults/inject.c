@@ -9,22 +9,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "testing.h"
 
 static const char *const source_names[] = {
-	[PORT] = "port",          [PAGE] = "page",         [METADATA] = "metadata",
-	[RANGE] = "range",        [LIMIT] = "limit",       [BUDGET] = "budget",
-	[MALLOC] = "malloc",      [CALLOC] = "calloc",     [REALLOC] = "realloc",
-	[TEXT] = "text",          [MMAP] = "mmap",         [ALIGNED_ALLOC] = "aligned_alloc",
-	[MPROTECT] = "mprotect",  [MADVISE] = "madvise",   [CONTEXT] = "codec made",
-	[SETTING] = "codec set",  [COMPRESS] = "compress", [DECOMPRESS] = "decompress",
-	[THREAD] = "thread",      [PIPE] = "pipe",         [SOCKET] = "socket",
-	[BIND] = "bind",          [LISTEN] = "listen",     [CONNECT] = "connect",
-	[ACCEPT] = "accept",      [RECEIVE] = "recv",      [SEND] = "send",
-	[POLL] = "poll",          [OPEN] = "open",         [STATUS] = "stat",
-	[READ] = "read",          [SEEK] = "seek",         [WALK] = "directory",
-	[UNLINK] = "unlink",      [LOCK] = "lock",         [ANY] = "any, from then on",
+	[PORT] = "port",         [PAGE] = "page",         [METADATA] = "metadata",
+	[RANGE] = "range",       [LIMIT] = "limit",       [BUDGET] = "budget",
+	[MALLOC] = "malloc",     [CALLOC] = "calloc",     [REALLOC] = "realloc",
+	[TEXT] = "text",         [MMAP] = "mmap",         [ALIGNED_ALLOC] = "aligned_alloc",
+	[MPROTECT] = "mprotect", [MADVISE] = "madvise",   [CONTEXT] = "codec made",
+	[SETTING] = "codec set", [COMPRESS] = "compress", [DECOMPRESS] = "decompress",
+	[THREAD] = "thread",     [PIPE] = "pipe",         [SOCKET] = "socket",
+	[BIND] = "bind",         [LISTEN] = "listen",     [CONNECT] = "connect",
+	[ACCEPT] = "accept",     [RECEIVE] = "recv",      [SEND] = "send",
+	[POLL] = "poll",         [OPEN] = "open",         [STATUS] = "stat",
+	[READ] = "read",         [SEEK] = "seek",         [WALK] = "directory",
+	[UNLINK] = "unlink",     [LOCK] = "lock",         [ANY] = "any, from then on",
 };
 
 _Static_assert(COUNT_OF(source_names) == NR_SOURCES + 1, "every source has a name");
@@ -33,14 +35,15 @@ unsigned scale = 1;
 
 /* --- which request is refused --- */
 
-static struct {
+/* Shared with children, whose refusals count. */
+static struct plan {
 	atomic_bool armed;
 	enum source source;
 	bool for_good;
 	unsigned long at; /* the request that is refused, from 1 */
 	atomic_ulong calls[NR_SOURCES + 1];
 	atomic_ulong refusals, refused[NR_SOURCES];
-} plan;
+} * plan;
 
 static _Thread_local unsigned own;
 
@@ -63,47 +66,47 @@ bool refused(enum source source)
 {
 	unsigned long call, any;
 
-	if (own || !atomic_load(&plan.armed))
+	if (own || !plan || !atomic_load(&plan->armed))
 		return false;
-	any = atomic_fetch_add(&plan.calls[ANY], 1) + 1;
-	call = atomic_fetch_add(&plan.calls[source], 1) + 1;
-	if (plan.source != ANY && plan.source != source)
+	any = atomic_fetch_add(&plan->calls[ANY], 1) + 1;
+	call = atomic_fetch_add(&plan->calls[source], 1) + 1;
+	if (plan->source != ANY && plan->source != source)
 		return false;
-	if (plan.source == ANY)
+	if (plan->source == ANY)
 		call = any;
-	if (call < plan.at || (call > plan.at && !plan.for_good))
+	if (call < plan->at || (call > plan->at && !plan->for_good))
 		return false;
-	atomic_fetch_add(&plan.refusals, 1);
-	atomic_fetch_add(&plan.refused[source], 1);
+	atomic_fetch_add(&plan->refusals, 1);
+	atomic_fetch_add(&plan->refused[source], 1);
 	return true;
 }
 
 unsigned long refusals(void)
 {
-	return atomic_load(&plan.refusals);
+	return atomic_load(&plan->refusals);
 }
 
 unsigned long refusals_of(enum source source)
 {
-	return atomic_load(&plan.refused[source]);
+	return atomic_load(&plan->refused[source]);
 }
 
 static void arm(enum source source, unsigned long at, bool for_good)
 {
-	for (size_t i = 0; i < COUNT_OF(plan.calls); i++)
-		atomic_store(&plan.calls[i], 0);
+	for (size_t i = 0; i < COUNT_OF(plan->calls); i++)
+		atomic_store(&plan->calls[i], 0);
 	for (size_t i = 0; i < NR_SOURCES; i++)
-		atomic_store(&plan.refused[i], 0);
-	atomic_store(&plan.refusals, 0);
-	plan.source = source;
-	plan.at = at;
-	plan.for_good = for_good;
-	atomic_store(&plan.armed, true);
+		atomic_store(&plan->refused[i], 0);
+	atomic_store(&plan->refusals, 0);
+	plan->source = source;
+	plan->at = at;
+	plan->for_good = for_good;
+	atomic_store(&plan->armed, true);
 }
 
 void disarm(void)
 {
-	atomic_store(&plan.armed, false);
+	atomic_store(&plan->armed, false);
 }
 
 /* --- what is alive --- */
@@ -180,8 +183,9 @@ static void assert_nothing_leaked(const struct scenario *scenario, const struct 
 		return;
 	print_error("%s, %s %lu%s: left over: %zd allocations, %zd bytes mapped, "
 		    "%zd descriptors, %zd of codecs, %zd ports\n",
-		    scenario->name, source_names[plan.source], plan.at,
-		    plan.for_good ? " and on" : "", (ssize_t)(living.allocations - before->allocations),
+		    scenario->name, source_names[plan->source], plan->at,
+		    plan->for_good ? " and on" : "",
+		    (ssize_t)(living.allocations - before->allocations),
 		    (ssize_t)(living.mapped - before->mapped),
 		    (ssize_t)(living.descriptors - before->descriptors),
 		    (ssize_t)(living.codecs - before->codecs),
@@ -190,13 +194,14 @@ static void assert_nothing_leaked(const struct scenario *scenario, const struct 
 }
 
 static const char *running;
+static pid_t tester;
 
 /* So that a failed assertion can be placed. */
 static void say_where(void)
 {
-	if (running)
-		fprintf(stderr, "in %s, %s %lu%s\n", running, source_names[plan.source], plan.at,
-			plan.for_good ? " and on" : "");
+	if (running && getpid() == tester)
+		fprintf(stderr, "in %s, %s %lu%s\n", running, source_names[plan->source], plan->at,
+			plan->for_good ? " and on" : "");
 }
 
 /* Returns whether a fault was met. */
@@ -216,17 +221,19 @@ static bool run_once(const struct scenario *scenario, enum source source, unsign
 	return refusals() != 0;
 }
 
+/* Builds that watch themselves take twenty times as long: there it is every eighth fault. */
+#define STEP (UNDER_ASAN || UNDER_TSAN || ZS_DEBUG ? 8u : 1u)
+
 static void run_all(const struct scenario *scenario, enum source source, bool for_good,
 		    struct tally *tally)
 {
-	unsigned long at = 1;
-
-	for (; run_once(scenario, source, at, for_good); at++) {
+	for (unsigned long at = 1; run_once(scenario, source, at, for_good); at += STEP) {
 		tally->faults[source]++;
 		tally->refusals += refusals();
+		tally->runs++;
 		assert_true(at < 1000000);
 	}
-	tally->runs += at;
+	tally->runs++;
 }
 
 static void print_tally(const struct scenario *scenario, const struct tally *tally)
@@ -259,7 +266,7 @@ void run_scenario(const struct scenario *scenario)
 	/* Which sources it draws on: nothing is refused yet. */
 	assert_false(run_once(scenario, ANY, ULONG_MAX, false));
 	for (size_t i = 0; i < NR_SOURCES; i++)
-		calls[i] = atomic_load(&plan.calls[i]);
+		calls[i] = atomic_load(&plan->calls[i]);
 	for (enum source source = 0; source < NR_SOURCES; source++) {
 		if (!calls[source])
 			continue;
@@ -273,7 +280,7 @@ void run_scenario(const struct scenario *scenario)
 void assert_asks_for_nothing(const struct scenario *scenario)
 {
 	assert_false(run_once(scenario, ANY, ULONG_MAX, false));
-	assert_int_equal(atomic_load(&plan.calls[ANY]), 0);
+	assert_int_equal(atomic_load(&plan->calls[ANY]), 0);
 }
 
 void print_total(unsigned long at_least)
@@ -284,7 +291,7 @@ void print_total(unsigned long at_least)
 	}
 	print_message("%lu scenarios, %lu runs, %lu faults (%lu requests refused)\n",
 		      total.scenarios, total.runs, total.faults, total.refusals);
-	assert_true(total.faults >= at_least);
+	assert_true(total.faults >= at_least / STEP);
 }
 
 void take_arguments(int argc, char **argv)
@@ -295,5 +302,9 @@ void take_arguments(int argc, char **argv)
 		fprintf(stderr, "usage: %s [HOW MANY TIMES AS LARGE]\n", argv[0]);
 		exit(2);
 	}
+	plan = mmap(NULL, sizeof(*plan), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (plan == MAP_FAILED)
+		abort();
+	tester = getpid();
 	atexit(say_where);
 }

@@ -21,29 +21,29 @@
 /* --- what is made, and unmade --- */
 
 /* MAKER(type, name, (parameters), (arguments)) */
-#define MAKER(type, name, parameters, arguments)        \
-	type *__real_##name parameters;                 \
-	type *__wrap_##name parameters;                 \
-	type *__wrap_##name parameters                  \
-	{                                               \
-		type *made;                             \
-                                                        \
-		if (refused(CONTEXT))                   \
-			return NULL;                    \
-		made = __real_##name arguments;         \
-		if (made)                               \
-			note_made(CODEC, made);         \
-		return made;                            \
+#define MAKER(type, name, parameters, arguments) \
+	type *__real_##name parameters;          \
+	type *__wrap_##name parameters;          \
+	type *__wrap_##name parameters           \
+	{                                        \
+		type *made;                      \
+                                                 \
+		if (refused(CONTEXT))            \
+			return NULL;             \
+		made = __real_##name arguments;  \
+		if (made)                        \
+			note_made(CODEC, made);  \
+		return made;                     \
 	}
 
-#define UNMAKER(result, name, type)       \
-	result __real_##name(type *made); \
-	result __wrap_##name(type *made); \
-	result __wrap_##name(type *made)  \
-	{                                 \
-		if (made)                 \
+#define UNMAKER(result, name, type)               \
+	result __real_##name(type *made);         \
+	result __wrap_##name(type *made);         \
+	result __wrap_##name(type *made)          \
+	{                                         \
+		if (made)                         \
 			note_unmade(CODEC, made); \
-		return __real_##name(made); \
+		return __real_##name(made);       \
 	}
 
 MAKER(LZ4_stream_t, LZ4_createStream, (void), ())
@@ -66,11 +66,11 @@ UNMAKER(size_t, ZSTD_freeDDict, ZSTD_DDict)
 
 /* --- what is called: a refusal is what the library says when it fails --- */
 
-#define CALL(source, result, refusal, name, parameters, arguments) \
-	result __real_##name parameters;                           \
-	result __wrap_##name parameters;                           \
-	result __wrap_##name parameters                            \
-	{                                                          \
+#define CALL(source, result, refusal, name, parameters, arguments)            \
+	result __real_##name parameters;                                      \
+	result __wrap_##name parameters;                                      \
+	result __wrap_##name parameters                                       \
+	{                                                                     \
 		return refused(source) ? (refusal) : __real_##name arguments; \
 	}
 

@@ -27,7 +27,8 @@ void *__wrap_realloc(void *old, size_t size);
 void *__wrap_reallocarray(void *old, size_t count, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 char *__wrap_strdup(const char *text);
-int __wrap_vasprintf(char **text, const char *format, va_list arguments);
+int __wrap_vasprintf(char **text, const char *format, va_list arguments)
+	__attribute__((format(printf, 2, 0), nonnull));
 void __wrap_free(void *memory);
 
 static void *refuse_memory(void)
@@ -137,8 +138,7 @@ void *__wrap_mmap(void *address, size_t length, int protection, int flags, int f
 	return map;
 }
 
-void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int file,
-		    off_t offset)
+void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int file, off_t offset)
 {
 	return __wrap_mmap(address, length, protection, flags, file, offset);
 }
@@ -235,7 +235,7 @@ static void destroy(struct zs_port *port)
 	struct open_port *open = find_port(port);
 	const struct zs_port_ops *real = open->real;
 
-	*open = (struct open_port){ NULL };
+	*open = (struct open_port){ .port = NULL };
 	living.ports--;
 	real->destroy(port);
 }
@@ -253,9 +253,8 @@ int __wrap_zs_port_create(const struct zs_pool_options *options, size_t page_siz
 			  size_t pool_bytes, struct zs_port **port)
 {
 	struct open_port *open = find_port(NULL);
-	int error = refused(PORT)
-			    ? ZS_ENOMEM
-			    : __real_zs_port_create(options, page_size, pool_bytes, port);
+	int error = refused(PORT) ? ZS_ENOMEM
+				  : __real_zs_port_create(options, page_size, pool_bytes, port);
 
 	if (error)
 		return error;

@@ -38,11 +38,11 @@ static bool refused_for_a_while(enum source source)
 }
 
 /* CALL(source, errno, name, (parameters), (arguments), what becomes of the result) */
-#define CALL(source, error, name, parameters, arguments, use)                  \
-	int __real_##name parameters;                                          \
-	int __wrap_##name parameters;                                          \
-	int __wrap_##name parameters                                           \
-	{                                                                      \
+#define CALL(source, error, name, parameters, arguments, use)                          \
+	int __real_##name parameters;                                                  \
+	int __wrap_##name parameters;                                                  \
+	int __wrap_##name parameters                                                   \
+	{                                                                              \
 		return refused(source) ? refuse(error) : use(__real_##name arguments); \
 	}
 

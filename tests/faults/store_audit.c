@@ -42,7 +42,8 @@ static void remember(const struct zram *zram)
 
 static const char *audit_constants(const struct zram *zram)
 {
-	EXPECT(SAME(codec) && SAME(table) && SAME(pool) && SAME(compaction), "a part was exchanged");
+	EXPECT(SAME(codec) && SAME(table) && SAME(pool) && SAME(compaction),
+	       "a part was exchanged");
 	EXPECT(SAME(block_size) && SAME(block_shift) && SAME(unit) && SAME(raw_from),
 	       "a constant has changed");
 	EXPECT(zram->block_size == (size_t)1 << zram->block_shift &&
@@ -186,11 +187,11 @@ static const char *audit_counts(struct zram *zram, const struct sums *sums)
 	EXPECT(pool.limit_bytes / pool.page_size ==
 		       (zram->budget.limit ? (zram->budget.limit > zram->budget.held
 						      ? zram->budget.limit - zram->budget.held
-						      : 1) / pool.page_size
+						      : 1) /
+						     pool.page_size
 					   : 0),
 	       "the pool's limit is not what is left over");
-	EXPECT(zram->budget.peak >= zram->budget.held + pool.total_bytes ||
-		       zram->budget.peak == 0,
+	EXPECT(zram->budget.peak >= zram->budget.held + pool.total_bytes || zram->budget.peak == 0,
 	       "the peak is below the total");
 	return NULL;
 }

@@ -132,26 +132,26 @@ static void corrupt(struct scene *scene, const char *name, void *field, size_t s
 }
 
 /* A field of a structure of that name, which is at that place. */
-#define WRONG(scene, type, at, field, delta)                                      \
-	do {                                                                      \
-		const struct type *checked_type = (at);                           \
-                                                                                  \
-		(void)checked_type;                                               \
-		fields_note(#type, #field, NOTICED, NULL);                        \
+#define WRONG(scene, type, at, field, delta)                                        \
+	do {                                                                        \
+		const struct type *checked_type = (at);                             \
+                                                                                    \
+		(void)checked_type;                                                 \
+		fields_note(#type, #field, NOTICED, NULL);                          \
 		corrupt(scene, #type "." #field, (void *)(uintptr_t) & (at)->field, \
-			sizeof((at)->field), (uint64_t)(delta));                  \
+			sizeof((at)->field), (uint64_t)(delta));                    \
 	} while (0)
 
-#define WRONG_BOTH(scene, type, at, field)          \
-	do {                                        \
-		WRONG(scene, type, at, field, 1);   \
-		WRONG(scene, type, at, field, -1);  \
+#define WRONG_BOTH(scene, type, at, field)         \
+	do {                                       \
+		WRONG(scene, type, at, field, 1);  \
+		WRONG(scene, type, at, field, -1); \
 	} while (0)
 
-#define NOTE(type, field, verdict, why)                      \
-	do {                                                 \
-		(void)offsetof(struct type, field);          \
-		fields_note(#type, #field, verdict, why);    \
+#define NOTE(type, field, verdict, why)                   \
+	do {                                              \
+		(void)offsetof(struct type, field);       \
+		fields_note(#type, #field, verdict, why); \
 	} while (0)
 
 static void corrupt_shard(struct scene *s)
@@ -391,14 +391,14 @@ static void use(struct scene *scene)
 		if (scene->objects[i].handle)
 			object_free(scene->pool, &scene->objects[i]);
 		else
-			assert_true(object_make(scene->pool, &scene->objects[i], 1500 + i % 7 * 50,
-						i));
+			assert_true(
+				object_make(scene->pool, &scene->objects[i], 1500 + i % 7 * 50, i));
 	}
 	zs_compact(scene->pool);
 	for (size_t i = 1; i < OBJECTS; i += 4) {
 		if (!scene->objects[i].handle)
-			assert_true(object_make(scene->pool, &scene->objects[i], 900 + i % 7 * 50,
-						i));
+			assert_true(
+				object_make(scene->pool, &scene->objects[i], 900 + i % 7 * 50, i));
 	}
 	zs_compact(scene->pool);
 	assert_healthy(scene->pool);
@@ -415,14 +415,14 @@ static void use(struct scene *scene)
 }
 
 /* The scene's is opened for each. */
-#define TOLERATED(type, at, field, wrong, why)      \
-	do {                                        \
-		open_scene(&scene, fixed);          \
-		(at)->field = (wrong);              \
-		assert_healthy(scene.pool);         \
-		use(&scene);                        \
-		close_scene(&scene);                \
-		NOTE(type, field, HARMLESS, why);   \
+#define TOLERATED(type, at, field, wrong, why)    \
+	do {                                      \
+		open_scene(&scene, fixed);        \
+		(at)->field = (wrong);            \
+		assert_healthy(scene.pool);       \
+		use(&scene);                      \
+		close_scene(&scene);              \
+		NOTE(type, field, HARMLESS, why); \
 	} while (0)
 
 static void tolerate_shard(bool fixed)
@@ -464,10 +464,14 @@ static void tolerate_rest(bool fixed)
 		  "only says what is no breach of the limit, to zs_check()");
 	TOLERATED(zs_pool, scene.pool, limit_pages, SIZE_MAX / 2,
 		  "a setting: each value is one. What is below the total: noticed");
-	TOLERATED(zs_pool, scene.pool, peak_pages, SIZE_MAX / 2, "a statistic. Below the total: noticed");
+	TOLERATED(zs_pool, scene.pool, peak_pages, SIZE_MAX / 2,
+		  "a statistic. Below the total: noticed");
 	TOLERATED(zs_pool, scene.pool, recent_peak, SIZE_MAX / 2,
 		  "decides how lazily compaction begins; fades");
-	TOLERATED(zs_pool, scene.pool, last_error, 77, "what was told the caller of a call that is over");
+	TOLERATED(zs_pool, scene.pool, last_error, 77,
+		  "what was told the caller of a call that is over");
+	TOLERATED(zs_pool, scene.pool, refusal, 77,
+		  "set whenever a page is refused, and read right after that");
 	TOLERATED(zs_pool, scene.pool, block_lives, 5,
 		  "makes keys of new blocks differ: handles of a block freed long ago may pass by "
 		  "2^-7 more often. Those of live objects keep theirs");
@@ -494,8 +498,8 @@ static void what_cannot_be_noticed_is_harmless(void **state)
 static void no_field_is_forgotten(void **state)
 {
 	static const char *const not_kept[] = {
-		"zs_object", "zs_tail", "debug_slot", /* on the stack of one call */
-		"zs_port_ops", "zs_span", "zs_held",  /* code; arguments; of debug builds */
+		"zs_object",   "zs_tail", "debug_slot", /* on the stack of one call */
+		"zs_port_ops", "zs_span", "zs_held",    /* code; arguments; of debug builds */
 		NULL,
 	};
 

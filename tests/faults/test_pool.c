@@ -190,8 +190,11 @@ static void close_pool(void)
 
 static void fill(void)
 {
-	for (uint32_t i = amount(); i; i--)
-		make(any_size());
+	unsigned in_a_row = 0;
+
+	/* Where everything is refused, a while of that will do. */
+	for (uint32_t i = amount(); i && in_a_row < 60; i--)
+		in_a_row = make(any_size()) ? 0 : in_a_row + 1;
 }
 
 static void churn(void)
@@ -265,8 +268,8 @@ static void map_across_compaction(void)
 
 		errno = 0;
 		maps[mapped].object = object;
-		maps[mapped].address = zs_map_object(w.pool, object->handle, i % 2 ? ZS_MM_RW
-										   : ZS_MM_RO);
+		maps[mapped].address =
+			zs_map_object(w.pool, object->handle, i % 2 ? ZS_MM_RW : ZS_MM_RO);
 		if (maps[mapped].address)
 			mapped++;
 		else
@@ -277,8 +280,8 @@ static void map_across_compaction(void)
 	fill();
 	zs_compact_some(w.pool, &(struct zs_compact_budget){ .bytes = 5000 }, NULL);
 	for (size_t i = 0; i < mapped; i++) {
-		assert_true(pattern_holds(maps[i].address, maps[i].object->size,
-					  maps[i].object->tag));
+		assert_true(
+			pattern_holds(maps[i].address, maps[i].object->size, maps[i].object->tag));
 		zs_unmap_object(w.pool, maps[i].object->handle);
 	}
 }
@@ -444,8 +447,8 @@ static void *fill_and_free(void *data)
 
 		if (filler->count == COUNT_OF(filler->objects) || (filler->count && i % 3 == 0))
 			zs_free(w.pool, filler->objects[--filler->count].handle);
-		else if (object_make(w.pool, object,
-				     rng_between(&rng, w.plan->min, w.plan->max), i))
+		else if (object_make(w.pool, object, rng_between(&rng, w.plan->min, w.plan->max),
+				     i))
 			filler->count++;
 		else if ((errno != ENOMEM && errno != EBUSY) || !refusals())
 			atomic_store(&wrong, true);
@@ -471,7 +474,8 @@ static void threads(void)
 	assert_false(atomic_load(&wrong));
 	for (size_t i = 0; i < THREADS; i++) {
 		for (; fillers[i].count; fillers[i].count--) {
-			assert_true(object_intact(w.pool, &fillers[i].objects[fillers[i].count - 1]));
+			assert_true(
+				object_intact(w.pool, &fillers[i].objects[fillers[i].count - 1]));
 			zs_free(w.pool, fillers[i].objects[fillers[i].count - 1].handle);
 		}
 	}
@@ -542,12 +546,13 @@ static void use_and_destroy(void)
 static struct habitat mib_buffer = { .fixed = true, .buffer_size = MIB(1) };
 
 /* A plan for each habitat. Map buffers are for the fixed one, where objects straddle pages. */
-#define PLANS(name, ...)                                                                     \
-	static const struct plan name##_process = { .habitat = &process_habitat,             \
-						    .options.map_buffers = 8,                \
-						    __VA_ARGS__ },                           \
-				 name##_buffer = { .habitat = &mib_buffer,                 \
-						   .options.map_buffers = 8, __VA_ARGS__ }
+#define PLANS(name, ...)                                                         \
+	static const struct plan name##_process = { .habitat = &process_habitat, \
+						    .options.map_buffers = 8,    \
+						    __VA_ARGS__ },               \
+				 name##_buffer = { .habitat = &mib_buffer,       \
+						   .options.map_buffers = 8,     \
+						   __VA_ARGS__ }
 
 #define MANUAL .options.compaction = ZS_COMPACTION_MANUAL
 
@@ -590,9 +595,9 @@ static const struct plan large = { .habitat = &process_habitat,
 				       .before = 300,
 				       .freed = 60 };
 
-#define BOTH(title, work, plan)                                                      \
-	{ title ", process", open_pool, work, close_pool, &plan##_process },         \
-	{                                                                            \
+#define BOTH(title, work, plan)                                                     \
+	{ title ", process", open_pool, work, close_pool, &plan##_process },        \
+	{                                                                           \
 		title ", fixed buffer", open_pool, work, close_pool, &plan##_buffer \
 	}
 

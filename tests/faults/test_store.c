@@ -85,7 +85,8 @@ static void get(size_t count, size_t offset)
 		assert_true(refusals() > 0);
 		return;
 	}
-	assert_true((size_t)done == count || ((offset + (size_t)done) % w.block == 0 && refusals()));
+	assert_true((size_t)done == count ||
+		    ((offset + (size_t)done) % w.block == 0 && refusals()));
 	assert_memory_equal(again, model + offset, (size_t)done);
 }
 
@@ -162,7 +163,7 @@ static size_t trained_size;
 static void make_dictionaries(void)
 {
 	enum { SAMPLES = 200, SAMPLE = 512 };
-	static char samples[SAMPLES * SAMPLE];
+	static char samples[SAMPLES * SAMPLE + 1];
 	size_t sizes[SAMPLES];
 	struct rng rng = rng_seeded(3);
 
@@ -171,7 +172,8 @@ static void make_dictionaries(void)
 		for (size_t k = 0; k < SAMPLE; k += 8)
 			snprintf(samples + i * SAMPLE + k, 9, "word%03u ", rng_below(&rng, 150));
 	}
-	trained_size = ZDICT_trainFromBuffer(dictionary, sizeof(dictionary), samples, sizes, SAMPLES);
+	trained_size =
+		ZDICT_trainFromBuffer(dictionary, sizeof(dictionary), samples, sizes, SAMPLES);
 	assert_false(ZDICT_isError(trained_size));
 }
 
@@ -291,7 +293,8 @@ static void write_many(void)
 		size_t count = (blocks() - first) * w.block - n * 100;
 
 		for (size_t i = 0; i <= count / w.block; i++)
-			stamp_fill(bytes + i * w.block, w.block, stamp_key((i + n) % 4, w.serial++));
+			stamp_fill(bytes + i * w.block, w.block,
+				   stamp_key((i + n) % 4, w.serial++));
 		put(bytes, count, first * w.block);
 	}
 }
@@ -557,8 +560,9 @@ static void *write_and_read(void *data)
 		else if (errno != ENOMEM && errno != EIO)
 			atomic_store(&wrong, true);
 		stamp_fill(stamped, BLOCK, writer->keys[i]);
-		if (zram_pread(w.zram, read, BLOCK, offset) != BLOCK ? errno != EIO
-								     : memcmp(stamped, read, BLOCK) != 0)
+		if (zram_pread(w.zram, read, BLOCK, offset) != BLOCK
+			    ? errno != EIO
+			    : memcmp(stamped, read, BLOCK) != 0)
 			atomic_store(&wrong, true);
 	}
 	return NULL;
@@ -638,12 +642,12 @@ PLAN(shared, .blocks = 48, .options.max_comp_streams = THREADS);
 PLAN(far_plan, .blocks = 1);
 PLAN(far_limited, .blocks = 1, .options.mem_limit = MIB(1));
 
-#define ON(title, work, plan)                              \
-	{                                                  \
+#define ON(title, work, plan)                               \
+	{                                                   \
 		title, open_store, work, close_store, &plan \
 	}
-#define CREATE(title, plan)                              \
-	{                                                \
+#define CREATE(title, plan)                                    \
+	{                                                      \
 		title, prepare, create, use_and_destroy, &plan \
 	}
 

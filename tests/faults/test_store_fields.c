@@ -81,20 +81,20 @@ static void corrupt(const char *name, void *field, size_t size, uint64_t delta)
 	assert_null(found);
 }
 
-#define WRONG(type, at, field, delta)                                                    \
-	do {                                                                             \
-		const struct type *checked_type = (at);                                  \
-                                                                                         \
-		(void)checked_type;                                                      \
-		fields_note(#type, #field, NOTICED, NULL);                               \
-		corrupt(#type "." #field, (void *)(uintptr_t) & (at)->field,             \
-			sizeof((at)->field), (uint64_t)(delta));                         \
+#define WRONG(type, at, field, delta)                                                             \
+	do {                                                                                      \
+		const struct type *checked_type = (at);                                           \
+                                                                                                  \
+		(void)checked_type;                                                               \
+		fields_note(#type, #field, NOTICED, NULL);                                        \
+		corrupt(#type "." #field, (void *)(uintptr_t) & (at)->field, sizeof((at)->field), \
+			(uint64_t)(delta));                                                       \
 	} while (0)
 
-#define WRONG_BOTH(type, at, field)          \
-	do {                                 \
-		WRONG(type, at, field, 1);   \
-		WRONG(type, at, field, -1);  \
+#define WRONG_BOTH(type, at, field)         \
+	do {                                \
+		WRONG(type, at, field, 1);  \
+		WRONG(type, at, field, -1); \
 	} while (0)
 
 #define NOTE(type, field, verdict, why)                   \
@@ -204,7 +204,9 @@ static void corrupt_slot(const struct place *place)
 }
 
 static const char *const not_kept[] = {
-	"place", "codec_ops", "codec_options", /* on the stack; code; arguments */
+	"place",
+	"codec_ops",
+	"codec_options", /* on the stack; code; arguments */
 	NULL,
 };
 
