@@ -21,7 +21,7 @@ help:
 	@echo '                   (ARGS="--algorithm zstd ...", MIB=512, FILES=/usr)'
 	@echo 'make demo          build, then pack real files into a pool (ARGS="file ...")'
 	@echo 'make check         all deterministic tests, in several builds'
-	@echo 'make bench         speed against other allocators (QUICK=1: a short run)'
+	@echo 'make bench         speed against other allocators, kernel zram, nbdkit (QUICK=1: a short run)'
 	@echo 'make lint          formatting, static analysis, manual pages, licence lines, ...'
 	@echo 'make format        bring the C files into the form that make lint asks for'
 	@echo 'make install       install below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'

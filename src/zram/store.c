@@ -474,7 +474,7 @@ static bool is_unchanged(const struct zram *zram, const struct place *place, uns
 	if (code != new->code)
 		return false;
 	if (code == SLOT_SAME)
-		return slot_word(place) == new->word &&slot_word_intact(place);
+		return slot_word_intact(place) && slot_word(place) == new->word;
 	/* One that was written without checksum has none to compare. */
 	if (slot_checksum(place) && new->checksum && slot_checksum(place) != new->checksum)
 		return false;

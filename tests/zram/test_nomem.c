@@ -57,6 +57,8 @@ void *__real_realloc(void *old, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 int __real_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__real_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset);
+void *__real_mmap64(void *address, size_t length, int protection, int flags, int file,
+		    off64_t offset);
 int __real_mprotect(void *address, size_t length, int protection);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -64,6 +66,8 @@ void *__wrap_realloc(void *old, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__wrap_mmap(void *address, size_t length, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int file,
+		    off64_t offset);
 int __wrap_mprotect(void *address, size_t length, int protection);
 
 void *__wrap_malloc(size_t size)
@@ -95,6 +99,14 @@ void *__wrap_mmap(void *address, size_t length, int protection, int flags, int f
 {
 	return refuse() ? MAP_FAILED
 			: __real_mmap(address, length, protection, flags, file, offset);
+}
+
+/* What mmap() is where files may be large. */
+void *__wrap_mmap64(void *address, size_t length, int protection, int flags, int file,
+		    off64_t offset)
+{
+	return refuse() ? MAP_FAILED
+			: __real_mmap64(address, length, protection, flags, file, offset);
 }
 
 int __wrap_mprotect(void *address, size_t length, int protection)
