@@ -676,6 +676,25 @@ static uint64_t prune(struct zram *zram)
 	return freed;
 }
 
+/*
+ * The last reserve before a call is refused: it has the store for itself, so that all
+ * of the memory that other calls had under way is there for it. Takes back its stream and
+ * returns the one to go on with. The store's size may be another then.
+ */
+static struct stream *share_with_none(struct zram *zram, struct stream *stream)
+{
+	stream_release(&zram->streams, stream);
+	stream = streams_quiesce(&zram->streams);
+	table_prune(zram->table);
+	return stream;
+}
+
+static struct stream *share_again(struct zram *zram)
+{
+	streams_resume(&zram->streams);
+	return stream_take(&zram->streams);
+}
+
 ssize_t zram_pwrite(struct zram *zram, const void *buf, size_t count, uint64_t offset)
 {
 	struct stream *stream;
@@ -688,12 +707,10 @@ ssize_t zram_pwrite(struct zram *zram, const void *buf, size_t count, uint64_t o
 	}
 	stream = stream_take(&zram->streams);
 	error = write_range(zram, stream, buf, inside(zram, count, offset), offset, &done);
-	/* The last reserve takes the store for a moment, and its size may be another then. */
-	if (is_out_of_memory(error) && table_is_loose(zram->table)) {
-		stream_release(&zram->streams, stream);
-		prune(zram);
-		stream = stream_take(&zram->streams);
+	if (is_out_of_memory(error)) {
+		stream = share_with_none(zram, stream);
 		error = write_range(zram, stream, buf, inside(zram, count, offset), offset, &done);
+		stream = share_again(zram);
 	}
 	if (!error && count && !inside(zram, count, offset)) {
 		stream_count(stream, INVALID_IO, 1);
@@ -823,6 +840,11 @@ int zram_write_zeroes(struct zram *zram, uint64_t offset, uint64_t length)
 		error = ENOSPC;
 	} else if (length) {
 		error = zero_range(zram, stream, offset, offset + length, size);
+		if (is_out_of_memory(error)) {
+			stream = share_with_none(zram, stream);
+			error = zero_range(zram, stream, offset, offset + length, zram->size);
+			stream = share_again(zram);
+		}
 	}
 	stream_count(stream, FAILED_WRITES, error != 0);
 	stream_release(&zram->streams, stream);
