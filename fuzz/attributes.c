@@ -110,8 +110,8 @@ static void require_effect(struct zram *zram, const char *name, const char *valu
 
 static bool may_be_set(const char *name)
 {
-	static const char *const not [] = { "block_size", "initstate", "mm_stat",
-					    "io_stat",    "stat",      "classes" };
+	static const char *const not [] = { "block_size", "zero_on_free", "initstate", "mm_stat",
+					    "io_stat",    "stat",         "classes" };
 
 	for (size_t i = 0; i < COUNT_OF(not ); i++) {
 		if (strcmp(not [i], name) == 0)

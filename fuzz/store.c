@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 /*
- * Fuzzer: sequences of all calls of zram.h against plain memory as the model, with every
- * algorithm and block size, with and without limit. The model is a window of the store,
- * which may begin far out; outside of it nothing is ever written. The first bytes
- * choose the store.
+ * Sequences of all calls of zram.h against plain memory as the model, with every algorithm
+ * and block size, with and without limit. The model is a window of the store, which may
+ * begin far out; outside of it nothing is ever written. The first bytes choose the store.
+ * As a fuzzer, and for long random sequences (see sequences.h).
  */
-#include "harness.h"
+#include "sequences.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -18,28 +18,65 @@
 #include "rng.h"
 #include "zram/store.h"
 
-enum { WINDOW = 512 << 10, LONGEST = 160 << 10 };
+#define COUNTS(X)                                                                                \
+	X(zram_algorithms), X(zram_create), X(zram_destroy), X(zram_pread), X(zram_pwrite),      \
+		X(zram_discard), X(zram_write_zeroes), X(zram_flush), X(zram_reset),             \
+		X(zram_resize), X(zram_size), X(zram_block_size), X(zram_compact),               \
+		X(zram_get_stats), X(zram_pool_stats), X(zram_class_stats), X(zram_get_extents), \
+		X(zram_get), X(zram_set), X(zram_attributes), X(stores_refused),                 \
+		X(stores_limited), X(writes_refused), X(writes_refused_in_part),                 \
+		X(zeroes_refused), X(sets_refused), X(extents_stopped), X(unchanged_blocks),     \
+		X(same_pages), X(huge_pages), X(pages_compacted), X(dictionaries),               \
+		X(checksums_off), X(blocks_of_4k), X(blocks_of_64k), X(by_lz4), X(by_zstd),      \
+		X(by_other_algorithms)
+
+enum { COUNTS(SEQUENCE_ENUM), ALL_COUNTS };
+struct sequence_count sequence_counts[] = { COUNTS(SEQUENCE_COUNT) };
+const size_t sequence_count_count = ALL_COUNTS;
+
+#define zram_create(...)       COUNTED(zram_create, __VA_ARGS__)
+#define zram_destroy(...)      COUNTED(zram_destroy, __VA_ARGS__)
+#define zram_pread(...)        COUNTED(zram_pread, __VA_ARGS__)
+#define zram_pwrite(...)       COUNTED(zram_pwrite, __VA_ARGS__)
+#define zram_discard(...)      COUNTED(zram_discard, __VA_ARGS__)
+#define zram_write_zeroes(...) COUNTED(zram_write_zeroes, __VA_ARGS__)
+#define zram_flush(...)        COUNTED(zram_flush, __VA_ARGS__)
+#define zram_reset(...)        COUNTED(zram_reset, __VA_ARGS__)
+#define zram_resize(...)       COUNTED(zram_resize, __VA_ARGS__)
+#define zram_size(...)         COUNTED(zram_size, __VA_ARGS__)
+#define zram_block_size(...)   COUNTED(zram_block_size, __VA_ARGS__)
+#define zram_compact(...)      COUNTED(zram_compact, __VA_ARGS__)
+#define zram_get_stats(...)    COUNTED(zram_get_stats, __VA_ARGS__)
+#define zram_pool_stats(...)   COUNTED(zram_pool_stats, __VA_ARGS__)
+#define zram_class_stats(...)  COUNTED(zram_class_stats, __VA_ARGS__)
+#define zram_get_extents(...)  COUNTED(zram_get_extents, __VA_ARGS__)
+#define zram_get(...)          COUNTED(zram_get, __VA_ARGS__)
+#define zram_set(...)          COUNTED(zram_set, __VA_ARGS__)
+#define zram_algorithms()      (sequence_counts[COUNT_zram_algorithms].count++, zram_algorithms())
+#define zram_attributes()      (sequence_counts[COUNT_zram_attributes].count++, zram_attributes())
+
+enum { WINDOW = 3 << 20, SMALL_WINDOW = 512 << 10, LONGEST = 160 << 10 };
 
 static struct {
 	struct zram *zram;
 	size_t block_size;
+	size_t window;               /* bytes of it that are used */
+	uint64_t mem_limit;          /* that never was another; 0: none */
 	uint64_t base;               /* the window's offset: a multiple of every block size */
 	size_t size;                 /* of the store, from base on; 0 also if it ends before */
 	unsigned char bytes[WINDOW]; /* zeros from size on */
 	bool limited;
 } model;
 
-static struct {
-	unsigned long stores, refused_stores, calls, refusals, blocks;
-} tried;
-
 static unsigned char work[WINDOW + ZRAM_MAX_BLOCK_SIZE];
 
 bool fuzz_summary(void)
 {
-	printf("%lu stores (%lu more refused), %lu calls, %lu refused, %lu blocks compared\n",
-	       tried.stores, tried.refused_stores, tried.calls, tried.refusals, tried.blocks);
-	return tried.stores && tried.calls && tried.blocks;
+	printf("%lu stores (%lu more refused), %lu calls, %lu writes refused\n",
+	       sequence_counts[COUNT_zram_destroy].count,
+	       sequence_counts[COUNT_stores_refused].count, sequence_calls(),
+	       sequence_counts[COUNT_writes_refused].count);
+	return sequence_counts[COUNT_zram_pwrite].count && sequence_counts[COUNT_zram_pread].count;
 }
 
 /* --- the store ------------------------------------------------------------- */
@@ -54,37 +91,69 @@ static const char *choose_algorithm(struct input *input)
 	return names[input_below(input, (uint32_t)count)];
 }
 
-static void model_open(struct input *input)
+static void count_store(const struct zram_options *options)
 {
+	if (options->mem_limit)
+		HAPPENED(stores_limited);
+	if (options->dictionary_size)
+		HAPPENED(dictionaries);
+	if (options->checksum == ZRAM_CHECKSUM_OFF)
+		HAPPENED(checksums_off);
+	if (options->block_size == ZRAM_MIN_BLOCK_SIZE)
+		HAPPENED(blocks_of_4k);
+	if (options->block_size == ZRAM_MAX_BLOCK_SIZE)
+		HAPPENED(blocks_of_64k);
+	if (!strcmp(options->algorithm, "lz4"))
+		HAPPENED(by_lz4);
+	else if (!strcmp(options->algorithm, "zstd"))
+		HAPPENED(by_zstd);
+	else
+		HAPPENED(by_other_algorithms);
+}
+
+static void choose_options(struct input *input, struct zram_options *options)
+{
+	/* Some of them begin in a leaf of the slot table, others at the edge of one. */
 	static const uint64_t bases[] = { 0, UINT64_C(372) * 65536, UINT64_C(1) << 40,
 					  (ZRAM_MAX_SIZE - WINDOW) & ~UINT64_C(65535) };
 	static const uint64_t limits[] = { 0, 0, 0, 200 << 10, 400 << 10, 1 << 20, 4 << 20 };
 	static const int levels[] = { 0, 0, 1, 3, -5, 9 };
+	unsigned place = input_below(input, 2 * COUNT_OF(bases)), checksum;
+
+	model.base = bases[place % COUNT_OF(bases)];
+	model.window = place < COUNT_OF(bases) ? SMALL_WINDOW : WINDOW;
+	model.size = model.window - input_below(input, 20000);
+	model.block_size = (size_t)4096 << input_below(input, 5);
+	options->size = model.base + model.size;
+	options->block_size = model.block_size;
+	options->algorithm = choose_algorithm(input);
+	options->mem_limit = limits[input_below(input, COUNT_OF(limits))];
+	options->level = levels[input_below(input, COUNT_OF(levels))];
+	options->compaction = input_below(input, 2) ? ZS_COMPACTION_MANUAL : ZS_COMPACTION_AUTO;
+	checksum = input_byte(input);
+	options->checksum = checksum % 2 ? ZRAM_CHECKSUM_OFF : ZRAM_CHECKSUM_ON;
+	options->zero_on_free = checksum / 2 % 2;
+	options->max_comp_streams = input_below(input, 4);
+	options->dictionary_size = contents_dictionary(
+		(enum dictionary)input_below(input, DICTIONARIES), &options->dictionary);
+}
+
+static void model_open(struct input *input)
+{
 	struct zram_options options = { 0 };
 
 	memset(&model, 0, sizeof(model));
-	model.base = bases[input_below(input, COUNT_OF(bases))];
-	model.size = WINDOW - input_below(input, 20000);
-	model.block_size = (size_t)4096 << input_below(input, 5);
-	options.size = model.base + model.size;
-	options.block_size = model.block_size;
-	options.algorithm = choose_algorithm(input);
-	options.mem_limit = limits[input_below(input, COUNT_OF(limits))];
-	options.level = levels[input_below(input, COUNT_OF(levels))];
-	options.compaction = input_below(input, 2) ? ZS_COMPACTION_MANUAL : ZS_COMPACTION_AUTO;
-	options.checksum = input_below(input, 2) ? ZRAM_CHECKSUM_OFF : ZRAM_CHECKSUM_ON;
-	options.max_comp_streams = input_below(input, 4);
-	options.dictionary_size = contents_dictionary(
-		(enum dictionary)input_below(input, DICTIONARIES), &options.dictionary);
+	choose_options(input, &options);
 	model.limited = options.mem_limit != 0;
+	model.mem_limit = options.mem_limit;
 	errno = 0;
 	model.zram = zram_create(&options);
 	if (!model.zram) {
 		require(errno == EINVAL);
-		tried.refused_stores++;
+		HAPPENED(stores_refused);
 		return;
 	}
-	tried.stores++;
+	count_store(&options);
 	require(zram_size(model.zram) == options.size);
 	require(zram_block_size(model.zram) == model.block_size);
 }
@@ -99,7 +168,8 @@ struct range {
 static struct range choose_range(struct input *input)
 {
 	size_t block = model.block_size;
-	struct range range = { input_below(input, (uint32_t)(WINDOW / block)) * block, block };
+	struct range range = { input_below(input, (uint32_t)(model.window / block)) * block,
+			       block };
 
 	switch (input_below(input, 4)) {
 	case 0: /* whole blocks */
@@ -175,7 +245,9 @@ static void do_write(struct input *input)
 		require(done >= 0 ? (range.from + (size_t)done) % model.block_size == 0
 				  : errno == ENOSPC);
 		range.length = done < 0 ? 0 : (size_t)done;
-		tried.refusals++;
+		HAPPENED(writes_refused);
+		if (done > 0)
+			HAPPENED(writes_refused_in_part);
 	}
 	memcpy(model.bytes + range.from, work, range.length);
 }
@@ -185,7 +257,6 @@ static void require_contents(size_t from, size_t length)
 	memset(work, 0xEE, length);
 	require(zram_pread(model.zram, work, length, model.base + from) == (ssize_t)length);
 	require(memcmp(work, model.bytes + from, length) == 0);
-	tried.blocks += length / model.block_size + 1;
 }
 
 static void do_read(struct input *input)
@@ -200,8 +271,11 @@ static void do_discard(struct input *input)
 	struct range range = choose_range(input);
 	size_t block = model.block_size, end = range.from + range.length;
 	size_t first = (range.from + block - 1) / block * block;
+	uint64_t more = input_u64(input) >> 1;
+
 	/* What is beyond the end does no harm. */
-	uint64_t more = end == model.size ? input_u64(input) >> 1 : 0;
+	if (end < model.size)
+		more = 0;
 
 	require(zram_discard(model.zram, model.base + range.from, range.length + more) == 0);
 	if (end < model.size)
@@ -214,7 +288,7 @@ static void do_discard(struct input *input)
 static void adopt_zeros(const struct range *range)
 {
 	require(model.limited && errno == ENOSPC);
-	tried.refusals++;
+	HAPPENED(zeroes_refused);
 	require(zram_pread(model.zram, work, range->length, model.base + range->from) ==
 		(ssize_t)range->length);
 	for (size_t i = 0; i < range->length; i++)
@@ -254,12 +328,12 @@ static void do_beyond(struct input *input)
 	require(zram_pread(model.zram, work, SIZE_MAX, 0) == -1 && errno == EINVAL);
 	errno = 0;
 	require(zram_pwrite(model.zram, work, SIZE_MAX, 0) == -1 && errno == EINVAL);
-	tried.calls += 10;
 }
 
 static void do_resize(struct input *input)
 {
-	size_t size = input_below(input, 2) ? WINDOW : input_below(input, 1 << 24) % WINDOW;
+	size_t size = input_below(input, 2) ? model.window
+					    : input_below(input, 1 << 24) % model.window;
 	/* A store that ends before the window. */
 	bool below = model.base && input_below(input, 8) == 0;
 
@@ -268,7 +342,6 @@ static void do_resize(struct input *input)
 			below ? model.base - input_below(input, 9) : model.base + size)) {
 		require(model.limited && errno == ENOSPC);
 		require(zram_size(model.zram) == model.base + model.size);
-		tried.refusals++;
 		return;
 	}
 	if (below) {
@@ -322,11 +395,13 @@ static void do_extents(struct input *input)
 	int result = zram_get_extents(model.zram, seen.next, range.length, see_extent, &seen);
 
 	require(result == (seen.left ? 0 : 42));
-	if (seen.left)
+	if (!seen.left)
+		HAPPENED(extents_stopped);
+	else
 		require(seen.next == model.base + range.from + range.length);
 }
 
-static void do_stats(struct input *input)
+static void require_stats(unsigned class_index)
 {
 	struct zs_pool_stats pool;
 	struct zs_class_stats class;
@@ -338,16 +413,25 @@ static void do_stats(struct input *input)
 	require(s.pool_bytes == pool.total_bytes);
 	require(s.mem_used_total <= s.mem_used_max || !s.mem_used_max);
 	require(s.orig_data_size % model.block_size == 0);
-	require(s.orig_data_size <= WINDOW + model.block_size);
+	require(s.orig_data_size <= model.window + model.block_size);
+	require(!model.mem_limit || s.mem_used_max <= model.mem_limit);
 	require(s.orig_data_size / model.block_size == pool.objects + s.same_pages);
 	require(s.huge_pages * model.block_size <= s.compr_data_size);
 	require(s.damaged_blocks == 0 && s.failed_reads == 0);
 	require(s.disksize == model.base + model.size && s.block_size == model.block_size);
 	errno = 0;
-	if (zram_class_stats(model.zram, input_below(input, 65536), &class))
+	if (zram_class_stats(model.zram, class_index, &class))
 		require(errno == EINVAL);
 	require(zs_check(model.zram->pool, NULL, NULL) == 0);
-	tried.calls += 3;
+	sequence_counts[COUNT_unchanged_blocks].count += s.unchanged_blocks;
+	sequence_counts[COUNT_same_pages].count += s.same_pages;
+	sequence_counts[COUNT_huge_pages].count += s.huge_pages;
+	sequence_counts[COUNT_pages_compacted].count += s.pages_compacted;
+}
+
+static void do_stats(struct input *input)
+{
+	require_stats(input_below(input, 65536));
 }
 
 /* --- attributes ------------------------------------------------------------- */
@@ -358,7 +442,7 @@ static void set(const char *name, const char *value)
 	if (zram_set(model.zram, name, value) == 0)
 		return;
 	require(errno == EBUSY || errno == EINVAL || (errno == ENOSPC && model.limited));
-	tried.refusals++;
+	HAPPENED(sets_refused);
 }
 
 static void do_get(struct input *input)
@@ -407,41 +491,79 @@ static void do_set(struct input *input)
 	size_t chosen = input_below(input, COUNT_OF(settings));
 
 	if (strcmp(settings[chosen][0], "mem_limit") == 0)
-		model.limited = true;
+		model.limited = true, model.mem_limit = 0;
 	set(settings[chosen][0], settings[chosen][1]);
 }
 
 /* --- a whole sequence -------------------------------------------------------- */
 
-static void step(struct input *input)
-{
-	static void (*const steps[])(struct input *) = {
-		do_write,        do_write,        do_write,  do_write,  do_read,
-		do_read,         do_discard,      do_read,   do_write,  do_discard,
-		do_write_zeroes, do_write_zeroes, do_beyond, do_resize, do_reset,
-		do_compact,      do_extents,      do_stats,  do_get,    do_set,
-	};
+const struct sequence_step sequence_steps[] = {
+	{ "write", do_write, false },
+	{ "write", do_write, false },
+	{ "write", do_write, false },
+	{ "write", do_write, false },
+	{ "read", do_read, false },
+	{ "read", do_read, false },
+	{ "discard", do_discard, false },
+	{ "read", do_read, false },
+	{ "write", do_write, false },
+	{ "discard", do_discard, false },
+	{ "write_zeroes", do_write_zeroes, false },
+	{ "write_zeroes", do_write_zeroes, false },
+	{ "beyond", do_beyond, true },
+	{ "resize", do_resize, true },
+	{ "reset", do_reset, true },
+	{ "compact", do_compact, true },
+	{ "extents", do_extents, false },
+	{ "stats", do_stats, true },
+	{ "get", do_get, true },
+	{ "set", do_set, true },
+};
+const size_t sequence_step_count = COUNT_OF(sequence_steps);
+const unsigned long sequence_operations = 600000;
 
-	steps[input_below(input, COUNT_OF(steps))](input);
-	tried.calls++;
+/* A dictionary is trained when it is first asked for, which takes its time. */
+void sequence_prepare(void)
+{
+	const void *bytes;
+
+	contents_dictionary(TRAINED_DICTIONARY, &bytes);
+}
+
+/* What a block costs grows with it. */
+unsigned sequence_open(struct input *input)
+{
+	model_open(input);
+	return model.zram ? (unsigned)(model.block_size / ZRAM_MIN_BLOCK_SIZE) : 0;
+}
+
+void sequence_take(struct input *input)
+{
+	sequence_steps[input_below(input, COUNT_OF(sequence_steps))].take(input);
+}
+
+void sequence_close(void)
+{
+	struct input none = { NULL, 0 };
+	struct zram_stats stats;
+
+	require_stats(0);
+	require_contents(0, model.size);
+	require(zram_discard(model.zram, 0, UINT64_MAX) == 0);
+	zram_get_stats(model.zram, &stats);
+	require(stats.orig_data_size == 0 && stats.compr_data_size == 0);
+	do_reset(&none);
+	require_stats(0);
+	zram_destroy(model.zram);
 }
 
 void fuzz_one(const uint8_t *data, size_t size)
 {
 	struct input input = { data, size };
-	struct zram_stats stats;
 
-	model_open(&input);
-	if (!model.zram)
+	if (!sequence_open(&input))
 		return;
 	while (input.left)
-		step(&input);
-	do_stats(&input);
-	require_contents(0, model.size);
-	require(zram_discard(model.zram, 0, UINT64_MAX) == 0);
-	zram_get_stats(model.zram, &stats);
-	require(stats.orig_data_size == 0 && stats.compr_data_size == 0);
-	do_reset(&input);
-	do_stats(&input);
-	zram_destroy(model.zram);
+		sequence_take(&input);
+	sequence_close();
 }

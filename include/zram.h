@@ -76,6 +76,11 @@ struct zram_options {
 	 * a buffer or two of its own. 1 to 256; default: twice the processors, at least 4.
 	 */
 	unsigned max_comp_streams;
+	/*
+	 * 1: what a block was is overwritten with zeros when it is written anew or discarded,
+	 * and in the buffers of a call when that returns. Not so in codecs' contexts. Default 0.
+	 */
+	unsigned zero_on_free;
 };
 
 /* The names of the algorithms that this build has, ended by NULL. Among them lz4, zstd, none. */
@@ -227,7 +232,8 @@ int zram_get_extents(struct zram *zram, uint64_t offset, uint64_t length, zram_e
 /*
  * Attributes, as text, under the kernel's names; zram(7) describes each:
  *   disksize mem_limit mem_used_max comp_algorithm algorithm_params max_comp_streams
- *   block_size checksum compaction initstate compact reset mm_stat io_stat stat classes
+ *   block_size checksum compaction zero_on_free initstate compact reset mm_stat io_stat stat
+ *   classes
  *
  * zram_get() writes the value, ended by a newline and a null byte, cut to size bytes, and
  * returns its full length as snprintf() does. zram_set() takes numbers as the

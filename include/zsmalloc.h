@@ -75,7 +75,8 @@ enum zs_misuse {
 	ZS_MISUSE_DESTROY_MAPPED, /* zs_destroy_pool() with objects mapped */
 	ZS_MISUSE_OVERRUN, /* zs_obj_write() beyond the object; debug build: bytes past the object were written */
 	ZS_MISUSE_RO_WRITTEN, /* debug build: an object mapped ZS_MM_RO was written */
-	ZS_MISUSE_CORRUPT     /* the allocator's own data was overwritten by the program */
+	ZS_MISUSE_CORRUPT /* zs_free(), debug build: every call: a handle that is good leads to no
+			       * object, as the program has overwritten the allocator's data */
 };
 
 /*
@@ -145,6 +146,12 @@ struct zs_pool_options {
 	 * that could be (then: EINVAL; a lower limit asks for less).
 	 */
 	unsigned handle_bits;
+	/*
+	 * 1: where an object was that is freed or moved, there are zeros before the memory is
+	 * used again or given back; so are copies in map buffers, and, when the pool is
+	 * destroyed, all of a fixed buffer. 0 (default): what was there stays.
+	 */
+	unsigned zero_on_free;
 	zs_misuse_fn *on_misuse;
 	zs_leak_fn *on_leak;
 	void *hook_data; /* passed to both hooks */

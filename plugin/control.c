@@ -14,6 +14,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -48,7 +49,8 @@ static struct {
 	dev_t device; /* of the socket's file */
 	ino_t inode;
 	int listener;
-	int stop[2]; /* a pipe; when its write end is closed, the thread ends */
+	int stop[2];          /* a pipe; its write end is closed when the thread is to end */
+	atomic_bool stopping; /* says the same where poll() fails */
 	bool running;
 	pthread_t thread;
 	/* The thread's own. */
@@ -288,7 +290,7 @@ static void welcome(void)
 static void *serve(void *unused)
 {
 	(void)unused;
-	for (;;) {
+	while (!atomic_load(&control.stopping)) {
 		struct pollfd polled[MAX_CLIENTS + 2];
 		unsigned count = control.count;
 		for (unsigned i = 0; i < count; i++)
@@ -296,8 +298,12 @@ static void *serve(void *unused)
 						     .events = events_for(control.clients[i]) };
 		polled[count] = (struct pollfd){ .fd = control.listener, .events = POLLIN };
 		polled[count + 1] = (struct pollfd){ .fd = control.stop[0] };
-		if (poll(polled, count + 2, -1) < 0)
+		if (poll(polled, count + 2, -1) < 0) {
+			/* For want of memory, or above the limit of descriptors: that may last. */
+			if (errno != EINTR)
+				poll(NULL, 0, 100);
 			continue;
+		}
 		if (polled[count + 1].revents != 0)
 			break;
 		/* From the end, as dismiss() fills a place with the last. */
@@ -412,6 +418,7 @@ int control_start(struct zram *store)
 		return -1;
 	}
 	control.store = store;
+	atomic_store(&control.stopping, false);
 	/* Signals are the server's. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -434,6 +441,7 @@ void control_close(void)
 	if (control.path == NULL)
 		return;
 	if (control.running) {
+		atomic_store(&control.stopping, true);
 		close(control.stop[1]);
 		pthread_join(control.thread, NULL);
 		close(control.stop[0]);

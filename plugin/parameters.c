@@ -29,9 +29,11 @@ const char parameters_help[] =
 	"algorithm=NAME           lz4 (default), zstd, ...: see nbdkit zram --dump-plugin\n"
 	"level=N                  of the algorithm's own scale; 0 (default): its default\n"
 	"dictionary=FILE          what blocks have in common, for algorithms that can use it\n"
-	"limit=SIZE               memory for everything; 0 (default): none (also: mem_limit)\n"
+	"limit=SIZE|auto          memory for everything; 0: none; auto (default): what\n"
+	"                         the server's cgroup allows (also: mem_limit)\n"
 	"compaction=auto|manual   manual: only when the control socket asks for it\n"
 	"checksum=on|off          whether damage to what is stored is noticed\n"
+	"zero-on-free=off|on      on: what is overwritten or discarded is zeroed\n"
 	"streams=N                requests worked on at a time (also: max_comp_streams)\n"
 	"control=PATH             Unix socket for the zram command";
 
@@ -106,11 +108,12 @@ static int set_dictionary(struct parameters *parameters, const char *key, const 
 static int set_limit(struct parameters *parameters, const char *key, const char *value)
 {
 	(void)key;
-	int64_t limit = nbdkit_parse_size(value);
+	bool automatic = strcmp(value, "auto") == 0;
+	int64_t limit = automatic ? 0 : nbdkit_parse_size(value);
 	if (limit < 0)
 		return -1;
 	parameters->store.mem_limit = (uint64_t)limit;
-	parameters->limit = value;
+	parameters->limit = automatic ? NULL : value;
 	return 0;
 }
 
@@ -140,6 +143,15 @@ static int set_checksum(struct parameters *parameters, const char *key, const ch
 	if (off < 0)
 		return -1;
 	parameters->store.checksum = off ? ZRAM_CHECKSUM_OFF : ZRAM_CHECKSUM_ON;
+	return 0;
+}
+
+static int set_zero_on_free(struct parameters *parameters, const char *key, const char *value)
+{
+	int on = choose(key, value, "off", "on");
+	if (on < 0)
+		return -1;
+	parameters->store.zero_on_free = (unsigned)on;
 	return 0;
 }
 
@@ -175,6 +187,8 @@ static const struct {
 	{ "mem_limit", set_limit },
 	{ "compaction", set_compaction },
 	{ "checksum", set_checksum },
+	{ "zero-on-free", set_zero_on_free },
+	{ "zero_on_free", set_zero_on_free },
 	{ "streams", set_streams },
 	{ "max_comp_streams", set_streams },
 	{ "control", set_control },

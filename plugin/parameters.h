@@ -14,7 +14,7 @@
 struct parameters {
 	struct zram_options store;
 	bool size_given;
-	const char *limit;      /* as it was written */
+	const char *limit;      /* as it was written; NULL: auto */
 	const char *dictionary; /* the file's path */
 	void *dictionary_bytes; /* store.dictionary; on the heap */
 	const char *control;    /* the socket's path, or NULL */

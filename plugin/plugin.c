@@ -18,6 +18,7 @@
 #include <nbdkit-plugin.h>
 #include <zram.h>
 
+#include "cgroup.h"
 #include "control.h"
 #include "parameters.h"
 
@@ -38,8 +39,31 @@ static int plugin_config_complete(void)
 	return parameters_complete(&parameters);
 }
 
+/*
+ * Where a cgroup's limit would have the server killed, the store's own is to refuse first. What
+ * is left over is for nbdkit (each thread of a connection keeps a buffer as large as the
+ * largest request that it had: 32 MiB are 16 threads with 2 MiB each), and for page tables and
+ * sockets, which the cgroup counts too.
+ */
+static void limit_by_cgroup(void)
+{
+	uint64_t left = cgroup_memory_left("");
+	uint64_t others = left / 8 + ((uint64_t)32 << 20);
+	if (left == UINT64_MAX)
+		return;
+	if (others > left / 2)
+		others = left / 2;
+	/* 0 would be no limit; 1 is too little for any store, and is refused as such. */
+	parameters.store.mem_limit = left > others ? left - others : 1;
+	parameters.limit = "auto";
+	nbdkit_debug("cgroups leave %" PRIu64 " bytes; the limit is %" PRIu64, left,
+		     parameters.store.mem_limit);
+}
+
 static int plugin_get_ready(void)
 {
+	if (parameters.limit == NULL)
+		limit_by_cgroup();
 	if (parameters_check(&parameters) != 0)
 		return -1;
 	return parameters.control == NULL ? 0 : control_open(parameters.control);

@@ -35,6 +35,7 @@ static void compaction_gives_back_what_was_predicted(void **state)
 	uint64_t predicted, given;
 	struct rig rig;
 
+	only_for_small_pages(*state);
 	rig_open(&rig, habitat, &manual);
 	make_sparse(&objects, rig.pool);
 	zs_pool_stats(rig.pool, &before);
@@ -424,6 +425,7 @@ static unsigned footprint_after_frees(const struct habitat *habitat, enum zs_com
 
 static void automatic_compaction_keeps_the_footprint_near_the_payload(void **state)
 {
+	only_for_small_pages(*state);
 	assert_true(footprint_after_frees(*state, ZS_COMPACTION_AUTO) <= 125);
 }
 

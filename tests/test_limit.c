@@ -97,6 +97,7 @@ static void most_of_the_limit_can_be_used_for_objects(void **state)
 	struct rig rig;
 	size_t size;
 
+	only_for_small_pages(*state);
 	rig_open(&rig, habitat, &options);
 	objects_fill_up(&objects, rig.pool, &rng, 500, 1500);
 	for (size = 1500; size > 50; size -= 50) {
@@ -177,6 +178,7 @@ static void freeing_everything_gives_everything_back(void **state)
 	struct rig rig;
 	int round;
 
+	only_for_small_pages(*state);
 	rig_open(&rig, habitat, &options);
 	for (round = 0; round < 5; round++) {
 		struct rng rng = rng_seeded(33);

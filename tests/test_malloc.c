@@ -196,6 +196,7 @@ static void a_smaller_alignment_packs_more_densely(void **state)
 {
 	const struct habitat *habitat = *state;
 
+	only_for_small_pages(*state);
 	if (ZS_DEBUG)
 		skip(); /* guard bytes blur the sizes */
 	assert_true(footprint_of(habitat, 1, 33) + 30000 * 6 < footprint_of(habitat, 8, 33));
@@ -230,6 +231,7 @@ static void each_size_has_the_smallest_class_that_holds_it(void **state)
 	struct rig rig;
 	size_t size;
 
+	only_for_small_pages(*state);
 	rig_open(&rig, habitat, NULL);
 	for (size = 1; size <= 4096; size++) {
 		index = zs_lookup_class_index(rig.pool, size);
@@ -278,6 +280,7 @@ static void the_pages_of_a_zspage_are_chosen_for_little_waste(void **state)
 	struct rig rig;
 	unsigned i;
 
+	only_for_small_pages(*state);
 	/* The slots of debug builds have footers, which are not part of a class's size. */
 	if (ZS_DEBUG)
 		skip();
@@ -305,6 +308,7 @@ static void at_the_huge_class_size_an_object_takes_a_whole_page(void **state)
 	struct rig rig;
 	size_t huge;
 
+	only_for_small_pages(*state);
 	rig_open(&rig, habitat, NULL);
 	huge = zs_huge_class_size(rig.pool);
 	assert_true(huge > 1 && huge <= 4096);

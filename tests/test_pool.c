@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static size_t system_page(void)
@@ -88,6 +89,7 @@ static void options_out_of_range_are_refused(void **state)
 	REFUSED(.compaction = (enum zs_compaction)7);
 	REFUSED(.compaction_slack = 1025);
 	REFUSED(.handle_bits = 31);
+	REFUSED(.zero_on_free = 2);
 	REFUSED(.handle_bits = 8 * sizeof(zs_handle) + 1);
 	REFUSED(.limit = 1);
 	REFUSED(.limit = system_page());
@@ -157,6 +159,7 @@ static void short_handles_stay_below_their_bits_and_work_like_others(void **stat
 	static const unsigned bits[] = { 32, 40, 48 };
 	const struct habitat *habitat = *state;
 
+	only_for_small_pages(*state);
 	for (size_t b = 0; b < COUNT_OF(bits) && bits[b] <= 8 * sizeof(zs_handle); b++) {
 		struct zs_pool_options options = { .handle_bits = bits[b], .limit = MIB(8) };
 		struct objects objects = { 0 };
@@ -266,32 +269,48 @@ static void a_buffer_can_be_used_again_after_its_pool(void **state)
 	free(bytes);
 }
 
+/* Each reserves addresses, of which 32 bits leave few, and some emulators and limits. */
+static int pools_at_once(void)
+{
+	const size_t plenty = (size_t)(UINT64_C(1) << 44);
+	void *addresses;
+
+	if (sizeof(void *) < 8)
+		return 4;
+	addresses =
+		mmap(NULL, plenty, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (addresses == MAP_FAILED)
+		return 4;
+	munmap(addresses, plenty);
+	return 64;
+}
+
 static void many_pools_live_side_by_side(void **state)
 {
-	/* Each reserves addresses, of which 32 bits leave few. */
-	enum { POOLS = sizeof(void *) >= 8 ? 64 : 4, EACH = 100 };
+	enum { EACH = 100 };
+	const int pools = pools_at_once();
 	const struct habitat *habitat = *state;
 	struct zs_pool_options options = { .buffer_size = MIB(1) };
-	struct rig *rigs = calloc(POOLS, sizeof(*rigs));
-	struct objects *objects = calloc(POOLS, sizeof(*objects));
+	struct rig *rigs = calloc((size_t)pools, sizeof(*rigs));
+	struct objects *objects = calloc((size_t)pools, sizeof(*objects));
 	struct rng rng = rng_seeded(1);
 	int i, round;
 
 	assert_non_null(rigs);
 	assert_non_null(objects);
-	for (i = 0; i < POOLS; i++) {
+	for (i = 0; i < pools; i++) {
 		rig_open(&rigs[i], habitat, &options);
 		objects[i].next_tag = (uint64_t)i << 32;
 	}
 	for (round = 0; round < EACH; round++) {
-		for (i = 0; i < POOLS; i++)
+		for (i = 0; i < pools; i++)
 			objects_fill(&objects[i], rigs[i].pool, &rng, 1, 1, 4096);
 	}
-	for (i = 0; i < POOLS; i += 2) {
+	for (i = 0; i < pools; i += 2) {
 		objects_free_all(&objects[i], rigs[i].pool);
 		rig_close(&rigs[i]);
 	}
-	for (i = 1; i < POOLS; i += 2) {
+	for (i = 1; i < pools; i += 2) {
 		assert_objects_intact(&objects[i], rigs[i].pool);
 		objects_free_all(&objects[i], rigs[i].pool);
 		rig_close(&rigs[i]);

@@ -4,6 +4,7 @@
  */
 #include "testing.h"
 
+#include <stdatomic.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -99,7 +100,7 @@ static void locked_memory_is_given_back_or_zeroed(void **state)
 }
 
 static struct zs_pool *forked_pool;
-static volatile int go;
+static atomic_int go;
 
 static void *allocate_when_told(void *arg)
 {

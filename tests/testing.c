@@ -19,6 +19,14 @@
 struct habitat process_habitat = { .fixed = false };
 struct habitat buffer_habitat = { .fixed = true, .buffer_size = MIB(16) };
 
+void only_for_small_pages(const struct habitat *habitat)
+{
+	if (habitat->fixed || sysconf(_SC_PAGESIZE) == 4096)
+		return;
+	print_message("skipped: it is about pages of 4096 bytes\n");
+	skip();
+}
+
 bool rng_percent(struct rng *rng, unsigned percent)
 {
 	return rng_below(rng, 100) < percent;
@@ -307,6 +315,17 @@ static void collect_text(int read_end, struct child *child)
 	child->text[child->text_bytes] = 0;
 }
 
+/* An emulator (qemu-user) adds a line when a signal ends its program. */
+static void cut_emulators_line(struct child *child)
+{
+	char *line = strstr(child->text, "qemu: uncaught target signal");
+
+	if (!line || !child->signal)
+		return;
+	*line = 0;
+	child->text_bytes = (size_t)(line - child->text);
+}
+
 void run_child(int (*body)(void *arg), void *arg, struct child *child)
 {
 	int ends[2], status;
@@ -327,4 +346,5 @@ void run_child(int (*body)(void *arg), void *arg, struct child *child)
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	child->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	child->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+	cut_emulators_line(child);
 }

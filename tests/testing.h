@@ -57,6 +57,9 @@ struct habitat {
 	size_t buffer_size;
 };
 
+/* Skips a test of figures that hold for pages of 4096 bytes where those of a process are larger. */
+void only_for_small_pages(const struct habitat *habitat);
+
 extern struct habitat process_habitat;
 extern struct habitat buffer_habitat;
 

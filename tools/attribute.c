@@ -21,7 +21,8 @@ static const char get_help[] =
 	"Usage: zram get [OPTION]... NAME...\n"
 	"Prints attributes of a disk, under the kernel's names: disksize mem_limit\n"
 	"mem_used_max comp_algorithm algorithm_params max_comp_streams block_size checksum\n"
-	"compaction initstate mm_stat io_stat stat classes. zram(7) says what each is.\n"
+	"compaction zero_on_free initstate mm_stat io_stat stat classes.\n"
+	"zram(7) says what each is.\n"
 	"\n" TARGET_HELP "  --help           show this\n";
 
 static const char set_help[] =

@@ -20,6 +20,7 @@
 #include <zram.h>
 
 #include "command.h"
+#include "control.h"
 #include "listener.h"
 #include "place.h"
 #include "say.h"
@@ -39,9 +40,11 @@ static const char help[] =
 	"  --level N              of the algorithm's own scale\n"
 	"  --dictionary FILE      what blocks are likely to have in common (lz4, lz4hc, zstd)\n"
 	"  --block-size SIZE      4K (default) to 64K: larger is denser and slower\n"
-	"  --limit SIZE           of the memory; a write that needs more fails\n"
+	"  --limit SIZE           of the memory; a write that needs more fails. 0: none;\n"
+	"                         auto (default): what this command's cgroup allows\n"
 	"  --compaction WHEN      auto (default) or manual\n"
 	"  --checksum WHETHER     on (default) or off\n"
+	"  --zero-on-free WHETHER off (default) or on: zero what is overwritten or discarded\n"
 	"  --streams N            requests compressed at the same time\n"
 	"\n"
 	"  --name NAME            for the other commands (default: zram0, zram1, ...)\n"
@@ -162,17 +165,38 @@ static char **nbdkit_words(const struct settings *settings, const char *control)
 	return words;
 }
 
-static void show_disk(const struct settings *settings, const struct listener *listener)
+/* The limit that it took by itself if none was given. */
+static uint64_t limit_of(const struct settings *settings, const char *control)
+{
+	struct target target = { .control = control };
+	struct control *server;
+	uint64_t limit;
+	char *value;
+
+	if (settings->limit)
+		return settings->limit;
+	server = control_open(&target);
+	value = control_get(server, "mem_limit");
+	if (!parse_number(value, &limit))
+		limit = 0;
+	free(value);
+	control_close(server);
+	return limit;
+}
+
+static void show_disk(const struct settings *settings, const struct listener *listener,
+		      const char *control)
 {
 	char size[FIGURE_ROOM];
 	char block[FIGURE_ROOM];
-	char limit[FIGURE_ROOM];
+	char text[FIGURE_ROOM];
+	uint64_t limit = limit_of(settings, control);
 
-	printf("%s: a disk of %s in RAM, compressed with %s in blocks of %s, %s%s.\n\n  %s\n",
+	printf("%s: a disk of %s in RAM, compressed with %s in blocks of %s, %s%s%s.\n\n  %s\n",
 	       settings->name, figure_bytes(size, settings->size), settings->algorithm,
-	       figure_bytes(block, settings->block_size),
-	       settings->limit ? "at most " : "no memory limit",
-	       settings->limit ? figure_bytes(limit, settings->limit) : "", listener->uri);
+	       figure_bytes(block, settings->block_size), limit ? "at most " : "no memory limit",
+	       limit ? figure_bytes(text, limit) : "",
+	       limit && !settings->limit ? " (what its cgroup leaves to it)" : "", listener->uri);
 }
 
 static void show_uses(const struct listener *listener, const char *socket)
@@ -198,7 +222,7 @@ static void show_uses(const struct listener *listener, const char *socket)
 static bool show_banner(const struct settings *settings, const struct listener *listener,
 			const char *socket, const char *control)
 {
-	show_disk(settings, listener);
+	show_disk(settings, listener, control);
 	show_uses(listener, socket);
 	printf("\nTo look after it: zram stat%s%s%s; zram top, map, compact, reset.\n"
 	       "To end it, and forget what it holds: Ctrl-C.\n",

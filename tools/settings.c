@@ -43,6 +43,16 @@ static uint64_t pass_size(struct settings *settings, const char *key, const char
 	return bytes;
 }
 
+/* What "auto" comes to is for the server to say. */
+static void pass_limit(struct settings *settings, const char *value)
+{
+	settings->limit = 0;
+	if (!strcmp(value, "auto"))
+		pass(settings, "limit", value);
+	else
+		settings->limit = pass_size(settings, "limit", value);
+}
+
 static void pass_algorithm(struct settings *settings, const char *value)
 {
 	const char *const *names = zram_algorithms();
@@ -128,13 +138,16 @@ static void set_option(struct settings *settings, int option, const char *value)
 		settings->block_size = pass_size(settings, "block-size", value);
 		break;
 	case 'm':
-		settings->limit = pass_size(settings, "limit", value);
+		pass_limit(settings, value);
 		break;
 	case 'c':
 		pass_word(settings, "compaction", value, "auto", "manual");
 		break;
 	case 'k':
 		pass_word(settings, "checksum", value, "on", "off");
+		break;
+	case 'z':
+		pass_word(settings, "zero-on-free", value, "off", "on");
 		break;
 	case 't':
 		pass_streams(settings, value);
@@ -168,6 +181,7 @@ static void read_options(struct settings *settings, int argc, char **argv)
 		{ "limit", required_argument, NULL, 'm' },
 		{ "compaction", required_argument, NULL, 'c' },
 		{ "checksum", required_argument, NULL, 'k' },
+		{ "zero-on-free", required_argument, NULL, 'z' },
 		{ "streams", required_argument, NULL, 't' },
 		{ "name", required_argument, NULL, 'n' },
 		{ "socket", required_argument, NULL, 'S' },

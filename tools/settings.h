@@ -10,8 +10,8 @@
 struct settings {
 	char *plugin[MAX_SETTINGS]; /* key=value */
 	int plugin_count;
-	uint64_t size; /* 0: none given */
-	uint64_t limit;
+	uint64_t size;  /* 0: none given */
+	uint64_t limit; /* 0: none was given */
 	uint64_t block_size;
 	const char *algorithm;
 	const char *name;

@@ -318,6 +318,11 @@ void zs_free(struct zs_pool *pool, zs_handle handle)
 		return;
 	struct shard *shard = object.shard;
 	uint32_t loc = *object.entry & LOC_MASK;
+	if (unlikely(!zs_is_object(pool, shard, loc))) {
+		zs_unlock(&shard->lock);
+		zs_misuse(pool, ZS_MISUSE_CORRUPT, handle);
+		return;
+	}
 	const struct zspage *zspage = zs_zspage(pool, shard, loc >> SLOT_BITS);
 	const struct size_class *class = &shard->class[zspage->class];
 	if (unlikely(zs_entry_pins(*object.entry))) {
@@ -335,11 +340,17 @@ void zs_free(struct zs_pool *pool, zs_handle handle)
 	}
 	zs_debug_free(&slot);
 #endif
+	if (unlikely(pool->zero_on_free))
+		zs_slot_zero(pool, class, zs_zspage(pool, shard, loc >> SLOT_BITS),
+			     loc & (MAX_SLOTS - 1));
 	zs_handle_free(pool, &object);
 	zs_ref empty = zs_slot_free(pool, shard, loc);
+	if (unlikely(empty)) {
+		zs_unlock(&shard->lock);
+		zs_zspage_release(pool, class, empty);
+		zs_lock(pool, &shard->lock);
+	}
 	if (unlikely(zs_wants_compaction(shard)))
 		zs_compact_step_auto(pool, shard);
 	zs_unlock(&shard->lock);
-	if (unlikely(empty))
-		zs_zspage_release(pool, class, empty);
 }

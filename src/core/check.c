@@ -76,6 +76,7 @@ uint64_t zs_sum_of_constants(const struct zs_pool *pool)
 		pool->page_size,
 		pool->page_shift,
 		pool->contiguous,
+		pool->zero_on_free,
 		pool->max_object_size,
 		pool->alignment,
 		pool->alignment_shift,
@@ -163,6 +164,22 @@ static void check_hint(struct check *check, const struct zspage *zspage, uint32_
 	}
 }
 
+/* Where freed memory is zeroed, free slots are zero. */
+static void check_zeroed(struct check *check, const struct size_class *class, uint32_t index,
+			 unsigned real)
+{
+	struct zspage *zspage = zs_zspage(check->pool, check->shard, index);
+
+	/* Where something is wrong already its bytes may lie anywhere. */
+	if (!check->pool->zero_on_free || check->broken)
+		return;
+	for (unsigned slot = 0; slot < real; slot++) {
+		if (!(zspage->map[slot / 64] >> slot % 64 & 1) &&
+		    !zs_slot_is_zero(check->pool, class, zspage, slot))
+			broken(check, "a free slot is not zero", "zspage", index);
+	}
+}
+
 /* Where its pages are. */
 static void add_places(struct check *check, const struct size_class *class,
 		       const struct zspage *zspage)
@@ -208,6 +225,7 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 	       !(zspage->flags & ~(ZSPAGE_SOURCE | ZSPAGE_BUSY | ZSPAGE_KEPT | ZSPAGE_PINNED)),
 	       "has a flag that is none", "zspage", index);
 	check_hint(check, zspage, index);
+	check_zeroed(check, class, index, real);
 	add_places(check, class, zspage);
 
 	sums->inuse += zspage->inuse;

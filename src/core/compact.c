@@ -233,6 +233,8 @@ static bool move_object(struct zs_pool *pool, struct shard *shard, uint32_t *ent
 	zs_slot_copy(pool, class, zs_zspage(pool, shard, to >> SLOT_BITS), to & (MAX_SLOTS - 1),
 		     source, from & (MAX_SLOTS - 1));
 	*entry = (*entry & ~LOC_MASK) | to;
+	if (unlikely(pool->zero_on_free))
+		zs_slot_zero(pool, class, source, from & (MAX_SLOTS - 1));
 	step->moved_bytes += class->size;
 	shard->moved_objects++;
 	*empty = zs_slot_free(pool, shard, from);
@@ -356,6 +358,19 @@ static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
 		zs_unlock(&shard->lock);
 		zs_zspage_release(pool, class, empty);
 		zs_lock(pool, &shard->lock);
+	}
+}
+
+/*
+ * In the child of a fork: threads that were about to list zspages again do not exist there.
+ * What they gave back is gone: see lock_for_fork().
+ */
+void zs_relist_busy(struct zs_pool *pool, struct shard *shard)
+{
+	for (uint32_t index = 0; index < shard->nzspages; index++) {
+		if (!(*zs_table(pool, shard, index) & ZTAB_FREE) &&
+		    zs_zspage(pool, shard, index)->flags & ZSPAGE_BUSY)
+			relist(pool, shard, index);
 	}
 }
 

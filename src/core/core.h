@@ -9,8 +9,10 @@
  *      which the shards were made).
  *   2. the pool's lock: page numbers, metadata pages and chunks, map buffers,
  *      the list of shards.
- *   3. charge_lock: pages are counted, the limit is set. A leaf, held for a few instructions.
- * Decommitting pages, which is a system call, is done with neither held.
+ *   3. charge_lock: pages are counted, the limit is set. With one of the others held, for a
+ *      few instructions.
+ * Decommitting pages of zspages, which is a system call, is done with none held, and so is
+ * telling of misuse. Debug builds check all this (debug.c).
  */
 #ifndef ZS_CORE_H
 #define ZS_CORE_H
@@ -266,6 +268,7 @@ struct zs_pool {
 	size_t page_size;
 	unsigned page_shift;
 	bool contiguous;
+	bool zero_on_free; /* what holds no object holds zeros: slots, map buffers */
 	/* size classes; constant */
 	size_t max_object_size;
 	size_t alignment;
@@ -296,7 +299,7 @@ struct zs_pool {
 	uint32_t block_list;          /* pages with a free chunk; META_BLOCKS */
 	uint32_t full_pages;          /* pages without one */
 	size_t meta_pages;            /* pages cut into chunks */
-	size_t releasing_pages;       /* no longer in a zspage, but not yet given back */
+	size_t releasing_pages;       /* of no zspage, not yet given back */
 	uint64_t places;              /* sum of zs_mix() of all zspages' ranges, or pages */
 	uint32_t block_lives;         /* blocks made so far */
 	struct run *runs;             /* nruns of them */
@@ -350,6 +353,18 @@ static inline struct zspage *zs_zspage(const struct zs_pool *pool, const struct 
 				       uint32_t index)
 {
 	return zs_ptr(pool, *zs_table(pool, shard, index));
+}
+
+/* Whether there is an object where a handle's entry leads. */
+static inline bool zs_is_object(const struct zs_pool *pool, const struct shard *shard, uint32_t loc)
+{
+	uint32_t index = loc >> SLOT_BITS;
+	unsigned slot = loc & (MAX_SLOTS - 1);
+
+	if (index >= shard->nzspages || *zs_table(pool, shard, index) & ZTAB_FREE)
+		return false;
+	const struct zspage *zspage = zs_zspage(pool, shard, index);
+	return slot < shard->class[zspage->class].slots && zspage->map[slot / 64] >> slot % 64 & 1;
 }
 
 /* --- bits and locks -------------------------------------------------------- */
@@ -408,9 +423,12 @@ void zs_lock_again(const struct zs_pool *pool, struct zs_lock *lock);
 #if ZS_DEBUG
 void zs_debug_lock(const struct zs_pool *pool, const struct zs_lock *lock);
 void zs_debug_unlock(const struct zs_lock *lock);
+void zs_debug_lock_all(const struct zs_pool *pool);
+void zs_debug_unlock_all(const struct zs_pool *pool);
+void zs_debug_no_lock(const struct zs_pool *pool);
 #endif
 
-/* Without a look at the order of locks: for zs_lock_all() and the leaf. */
+/* Without a look at the order of locks: for zs_lock_all(). */
 static inline void zs_lock_any(const struct zs_pool *pool, struct zs_lock *lock)
 {
 	if (unlikely(atomic_exchange_explicit(&lock->held, 1, memory_order_acquire)))
@@ -471,6 +489,8 @@ void zs_init_class(const struct zs_pool *pool, struct size_class *class, unsigne
 zs_ref zs_meta_alloc(struct zs_pool *pool, enum meta_kind kind, size_t bytes);
 zs_ref zs_meta_pack(struct zs_pool *pool, zs_ref ref);
 void zs_meta_free(struct zs_pool *pool, enum meta_kind kind, zs_ref ref);
+/* pool lock held */
+void zs_meta_free_locked(struct zs_pool *pool, enum meta_kind kind, zs_ref ref);
 int zs_page_alloc(struct zs_pool *pool, uint32_t *page); /* pool lock held */
 void zs_page_free(struct zs_pool *pool, uint32_t page);  /* pool lock held; does not uncharge */
 uint32_t zs_meta_magic(const struct zs_pool *pool, enum meta_kind kind, uint32_t page);
@@ -570,6 +590,10 @@ void zs_slot_write(const struct zs_pool *pool, const struct size_class *class,
 
 void zs_slot_copy(const struct zs_pool *pool, const struct size_class *class, struct zspage *to,
 		  unsigned to_slot, struct zspage *from, unsigned from_slot);
+void zs_slot_zero(const struct zs_pool *pool, const struct size_class *class, struct zspage *zspage,
+		  unsigned slot);
+bool zs_slot_is_zero(const struct zs_pool *pool, const struct size_class *class,
+		     struct zspage *zspage, unsigned slot);
 
 /* check.c */
 uint64_t zs_sum_of_constants(const struct zs_pool *pool);
@@ -577,6 +601,7 @@ uint64_t zs_sum_of_port(const struct zs_port *port);
 
 /* compact.c */
 void zs_compact_step_auto(struct zs_pool *pool, struct shard *shard);
+void zs_relist_busy(struct zs_pool *pool, struct shard *shard);
 void zs_set_trigger(const struct zs_pool *pool, struct shard *shard);
 uint32_t zs_free_slots(const struct zs_pool *pool, const struct shard *shard,
 		       const struct size_class *class);
@@ -594,6 +619,7 @@ void zs_misuse(struct zs_pool *pool, enum zs_misuse fault, zs_handle handle);
 /* debug.c: what only debug builds do; nothing in others */
 #if ZS_DEBUG
 #define ZS_FOOTER 16u
+#define ZS_CANARY 4u /* bytes of the footer that come first, and never change */
 struct debug_slot {
 	const struct zs_pool *pool;
 	const struct size_class *class;
@@ -609,6 +635,7 @@ void zs_debug_map(const struct debug_slot *slot, enum zs_mapmode mode, bool firs
 bool zs_debug_ro_intact(const struct debug_slot *slot);
 #else
 #define ZS_FOOTER 0u
+#define ZS_CANARY 0u
 #endif
 
 #endif /* ZS_CORE_H */

@@ -6,39 +6,108 @@
  * change, and locks must be taken in their order. Shard lock.
  */
 #include "core/core.h"
+#include "core/text.h"
 
 #if ZS_DEBUG
 
 /* --- the order of locks --- */
 
-void zs_debug_lock(const struct zs_pool *pool, const struct zs_lock *lock)
+/* In the order in which they may be taken: see core.h. One of each at most. */
+enum rank { RANK_SHARD, RANK_POOL, RANK_CHARGE };
+
+_Static_assert(RANK_CHARGE + 1 == ZS_LOCK_RANKS, "struct zs_held has a place for each");
+
+static const char *const lock_names[] = {
+	[RANK_SHARD] = "a shard's lock",
+	[RANK_POOL] = "the pool's lock",
+	[RANK_CHARGE] = "charge_lock",
+};
+
+static void stop(const struct zs_pool *pool, const char *taken, const char *held)
+{
+	struct line line = { .length = 0 };
+
+	say(&line, "zsmalloc: pool \"");
+	say(&line, pool->name);
+	say(&line, "\": locks in the wrong order: ");
+	say(&line, taken);
+	say(&line, " with ");
+	say(&line, held);
+	pool->port->ops->die(line.text);
+}
+
+/* The highest rank held of a pool, -1: none. A lock of another pool hides those of this one. */
+static int highest(const struct zs_held *held, const struct zs_pool *pool)
+{
+	int rank = ZS_LOCK_RANKS - 1;
+
+	while (rank >= 0 && (held->pool != pool || !held->lock[rank]))
+		rank--;
+	return rank;
+}
+
+static void take(const struct zs_pool *pool, enum rank rank, const void *lock)
 {
 	struct zs_held *held = zs_port_held();
 
 	if (!held)
 		return;
-	if (!held->shard_lock && !held->pool_lock)
+	if (highest(held, held->pool) < 0)
 		held->pool = pool;
 	if (pool != held->pool)
 		return;
-	if (held->pool_lock || (held->shard_lock && lock != &pool->lock))
-		pool->port->ops->die("zsmalloc: locks are taken in the wrong order");
+	int most = highest(held, pool);
+	if (most >= (int)rank)
+		stop(pool, lock_names[rank], lock_names[most]);
+	if (most < 0 && rank == RANK_CHARGE)
+		stop(pool, lock_names[rank], "no other");
+	held->lock[rank] = lock;
+}
+
+static void release(const void *lock)
+{
+	struct zs_held *held = zs_port_held();
+
+	for (int rank = 0; held && rank < ZS_LOCK_RANKS; rank++) {
+		if (held->lock[rank] == lock)
+			held->lock[rank] = NULL;
+	}
+}
+
+void zs_debug_lock(const struct zs_pool *pool, const struct zs_lock *lock)
+{
 	if (lock == &pool->lock)
-		held->pool_lock = lock;
+		take(pool, RANK_POOL, lock);
+	else if (lock == &pool->charge_lock)
+		take(pool, RANK_CHARGE, lock);
 	else
-		held->shard_lock = lock;
+		take(pool, RANK_SHARD, lock);
 }
 
 void zs_debug_unlock(const struct zs_lock *lock)
 {
-	struct zs_held *held = zs_port_held();
+	release(lock);
+}
 
-	if (!held)
-		return;
-	if (lock == held->pool_lock)
-		held->pool_lock = NULL;
-	if (lock == held->shard_lock)
-		held->shard_lock = NULL;
+/* The pool itself stands for the locks of all its shards. */
+void zs_debug_lock_all(const struct zs_pool *pool)
+{
+	take(pool, RANK_SHARD, pool);
+}
+
+void zs_debug_unlock_all(const struct zs_pool *pool)
+{
+	release(pool);
+}
+
+/* Where none may be held. */
+void zs_debug_no_lock(const struct zs_pool *pool)
+{
+	const struct zs_held *held = zs_port_held();
+	int most = held ? highest(held, pool) : -1;
+
+	if (most >= 0)
+		stop(pool, "a system call or a misuse handler", lock_names[most]);
 }
 
 /* --- slots --- */
@@ -47,15 +116,19 @@ void zs_debug_unlock(const struct zs_lock *lock)
 #define POISON_FREED 0x6b
 #define POISON_PAD   0xbb
 #define CANARY       UINT32_C(0xc0ffee11)
+#define LAST_CANARY  0xbadeu
 
+/* A canary at either end: for what is written past this object, and before the next. */
 struct footer {
+	uint32_t canary;
 	uint32_t size;    /* asked of zs_malloc(), or the most that zs_obj_write() was given */
 	uint32_t sum;     /* of the object when it was first mapped to be read */
-	uint32_t written; /* mapped to be written since it was last not mapped at all */
-	uint32_t canary;
+	uint16_t written; /* mapped to be written since it was last not mapped at all */
+	uint16_t last_canary;
 };
 
 _Static_assert(sizeof(struct footer) == ZS_FOOTER, "classes make room for the footer");
+_Static_assert(offsetof(struct footer, size) == ZS_CANARY, "it begins with a canary");
 
 static size_t footer_at(const struct debug_slot *s)
 {
@@ -94,7 +167,8 @@ static void fill(const struct debug_slot *s, size_t from, size_t to, unsigned ch
 	}
 }
 
-static bool is_filled(const struct debug_slot *s, size_t from, size_t to, unsigned char value)
+__attribute__((no_sanitize("thread"))) static bool
+is_filled(const struct debug_slot *s, size_t from, size_t to, unsigned char value)
 {
 	unsigned char piece[PIECE];
 
@@ -109,8 +183,9 @@ static bool is_filled(const struct debug_slot *s, size_t from, size_t to, unsign
 	return true;
 }
 
-/* FNV-1a. */
-static uint32_t sum_of(const struct debug_slot *s, size_t size)
+/* FNV-1a. Looks at copies only, which ThreadSanitizer need not watch byte by byte. */
+__attribute__((no_sanitize("thread"))) static uint32_t sum_of(const struct debug_slot *s,
+							      size_t size)
 {
 	uint32_t sum = UINT32_C(2166136261);
 	unsigned char piece[PIECE];
@@ -128,7 +203,8 @@ void zs_debug_alloc(const struct debug_slot *s, size_t size)
 {
 	fill(s, 0, size, POISON_FRESH);
 	fill(s, size, footer_at(s), POISON_PAD);
-	store(s, &(struct footer){ .size = (uint32_t)size, .canary = CANARY });
+	store(s, &(struct footer){
+			 .size = (uint32_t)size, .canary = CANARY, .last_canary = LAST_CANARY });
 }
 
 void zs_debug_free(const struct debug_slot *s)
@@ -158,8 +234,8 @@ bool zs_debug_intact(const struct debug_slot *s)
 {
 	struct footer footer = load(s);
 
-	return footer.canary == CANARY && footer.size <= footer_at(s) &&
-	       is_filled(s, footer.size, footer_at(s), POISON_PAD);
+	return footer.canary == CANARY && footer.last_canary == LAST_CANARY &&
+	       footer.size <= footer_at(s) && is_filled(s, footer.size, footer_at(s), POISON_PAD);
 }
 
 void zs_debug_map(const struct debug_slot *s, enum zs_mapmode mode, bool first)
@@ -170,7 +246,7 @@ void zs_debug_map(const struct debug_slot *s, enum zs_mapmode mode, bool first)
 		footer.written = 0;
 		footer.sum = sum_of(s, footer.size);
 	}
-	footer.written |= mode != ZS_MM_RO;
+	footer.written = footer.written || mode != ZS_MM_RO;
 	store(s, &footer);
 }
 

@@ -47,10 +47,22 @@ bool zs_is_block(const struct zs_pool *pool, zs_ref ref)
 	       !((load_relaxed(&zs_block(pool, ref)->key) ^ proof_of(pool, ref)) >> LIFE_BITS);
 }
 
+/*
+ * What a handle says of its entry's generation. The entries of a block are often of about one
+ * generation. Times the factor, indices that differ by one bit are far apart: so one bit of
+ * the index that flips shows even where there is no tag.
+ */
+#define INDEX_SPREAD 53u
+
+static uint64_t gen_in_handle(const struct zs_pool *pool, unsigned index, uint32_t gen)
+{
+	return (gen + index * INDEX_SPREAD) & ((1u << GEN_BITS_IN(pool)) - 1);
+}
+
 zs_handle zs_handle_of(const struct zs_pool *pool, zs_ref ref, unsigned index, uint32_t gen)
 {
 	uint64_t low = index | (uint64_t)ref << INDEX_BITS |
-		       (uint64_t)(gen & ((1u << GEN_BITS_IN(pool)) - 1)) << GEN_POS(pool);
+		       gen_in_handle(pool, index, gen) << GEN_POS(pool);
 
 	if (!TAG_BITS(pool))
 		return (zs_handle)low;
@@ -143,9 +155,14 @@ bool zs_find(struct zs_pool *pool, zs_handle handle, struct zs_object *object)
 	if (likely(load_relaxed(&block->shard) == ref && load_relaxed(&block->key) == key &&
 		   index < pool->block_handles && zs_is_live(block, index))) {
 		uint32_t *entry = zs_entry(pool, block, index);
-		uint32_t gen = *entry >> GEN_SHIFT & ((1u << GEN_BITS_IN(pool)) - 1);
+		uint64_t gen = gen_in_handle(pool, index, *entry >> GEN_SHIFT);
 
 		if (likely(gen == field(handle, GEN_POS(pool), GEN_BITS_IN(pool)))) {
+			/* Without debug checks only zs_free() looks: what it does cannot be undone. */
+			if (ZS_DEBUG && !zs_is_object(pool, shard, *entry & LOC_MASK)) {
+				zs_unlock(&shard->lock);
+				return refuse(pool, handle, ZS_MISUSE_CORRUPT);
+			}
 			object->shard = shard;
 			object->block = block;
 			object->index = index;

@@ -129,9 +129,12 @@ static bool unmap_straddling(struct zs_pool *pool, const struct zs_object *objec
 	if (buffer && --buffer->maps == 0) {
 		if (buffer->dirty)
 			zs_slot_write(pool, place->class, place->zspage, place->slot, 0,
-				      buffer_memory(pool, buffer), place->class->size - ZS_FOOTER);
+				      buffer_memory(pool, buffer),
+				      place->class->size - ZS_FOOTER + ZS_CANARY);
 		else
 			intact = buffer_unwritten(pool, buffer, place);
+		if (pool->zero_on_free)
+			__builtin_memset(buffer_memory(pool, buffer), 0, place->class->size);
 		buffer->handle = 0;
 		buffer->dirty = 0;
 	}

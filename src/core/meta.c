@@ -126,7 +126,7 @@ zs_ref zs_meta_alloc(struct zs_pool *pool, enum meta_kind kind, size_t bytes)
 }
 
 /* chunk contents but the first word are kept for blocks: see zs_find(). */
-void zs_meta_free(struct zs_pool *pool, enum meta_kind kind, zs_ref ref)
+void zs_meta_free_locked(struct zs_pool *pool, enum meta_kind kind, zs_ref ref)
 {
 	size_t offset = (size_t)ref << REF_SHIFT;
 	uint32_t page = (uint32_t)(offset >> pool->page_shift);
@@ -136,7 +136,6 @@ void zs_meta_free(struct zs_pool *pool, enum meta_kind kind, zs_ref ref)
 
 	if (kind == META_CHUNKS)
 		__builtin_memset(memory, 0, bytes);
-	zs_lock(pool, &pool->lock);
 	uint32_t *list = list_of(pool, kind, meta->chunk);
 	*memory = meta->first_free;
 	meta->first_free = (uint16_t)(((offset & (pool->page_size - 1)) - META_HEAD) / bytes + 1);
@@ -151,6 +150,12 @@ void zs_meta_free(struct zs_pool *pool, enum meta_kind kind, zs_ref ref)
 		pool->meta_pages--;
 		zs_uncharge(pool, 1);
 	}
+}
+
+void zs_meta_free(struct zs_pool *pool, enum meta_kind kind, zs_ref ref)
+{
+	zs_lock(pool, &pool->lock);
+	zs_meta_free_locked(pool, kind, ref);
 	zs_unlock(&pool->lock);
 }
 

@@ -22,6 +22,9 @@ void zs_misuse(struct zs_pool *pool, enum zs_misuse fault, zs_handle handle)
 {
 	struct line line = { .length = 0 };
 
+#if ZS_DEBUG
+	zs_debug_no_lock(pool);
+#endif
 	say(&line, "zsmalloc: pool \"");
 	say(&line, pool->name);
 	say(&line, "\": handle ");

@@ -79,6 +79,51 @@ void zs_slot_write(const struct zs_pool *pool, const struct size_class *class,
 	}
 }
 
+/* Calls visit for each piece of a slot that lies on one page, while it returns true. */
+static bool each_piece(const struct zs_pool *pool, const struct size_class *class,
+		       struct zspage *zspage, unsigned slot, bool (*visit)(char *at, size_t bytes))
+{
+	size_t start = (size_t)slot * class->size;
+
+	if (pool->contiguous)
+		return visit(zs_slot_address(pool, class, zspage, slot), class->size);
+	for (size_t done = 0; done < class->size;) {
+		size_t part = on_page(pool, start + done, class->size - done);
+
+		if (!visit(page_address(pool, class, zspage, start + done), part))
+			return false;
+		done += part;
+	}
+	return true;
+}
+
+static bool zero(char *at, size_t bytes)
+{
+	__builtin_memset(at, 0, bytes);
+	return true;
+}
+
+static bool is_zero(char *at, size_t bytes)
+{
+	for (size_t i = 0; i < bytes; i++) {
+		if (at[i])
+			return false;
+	}
+	return true;
+}
+
+void zs_slot_zero(const struct zs_pool *pool, const struct size_class *class, struct zspage *zspage,
+		  unsigned slot)
+{
+	each_piece(pool, class, zspage, slot, zero);
+}
+
+bool zs_slot_is_zero(const struct zs_pool *pool, const struct size_class *class,
+		     struct zspage *zspage, unsigned slot)
+{
+	return each_piece(pool, class, zspage, slot, is_zero);
+}
+
 void zs_slot_copy(const struct zs_pool *pool, const struct size_class *class, struct zspage *to,
 		  unsigned to_slot, struct zspage *from, unsigned from_slot)
 {

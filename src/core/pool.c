@@ -43,35 +43,48 @@ struct shard *zs_next_shard(struct zs_pool *pool, const struct shard *shard)
 /*
  * Shards are added under the pool lock, so once that is held there are no more.
  * Those that are just being made have no lock that would be known here: they
- * are waited for.
+ * are waited for; and, if settled is set, pages that are just being given back.
  */
-void zs_lock_all(struct zs_pool *pool)
+static void lock_all(struct zs_pool *pool, bool settled)
 {
 	struct shard *last = NULL;
 
+#if ZS_DEBUG
+	zs_debug_lock_all(pool);
+#endif
 	for (unsigned tries = 0;; tries++) {
 		for (struct shard *s = zs_next_shard(pool, last); s; s = zs_next_shard(pool, s)) {
 			zs_lock_any(pool, &s->lock);
 			last = s;
 		}
-		zs_lock_any(pool, &pool->lock);
-		if (!zs_next_shard(pool, last) && !atomic_load(&pool->unfinished_shards))
+		zs_lock(pool, &pool->lock);
+		if (!zs_next_shard(pool, last) && !atomic_load(&pool->unfinished_shards) &&
+		    !(settled && pool->releasing_pages))
 			return;
 		zs_unlock(&pool->lock);
 		pool->port->ops->relax(tries);
 	}
 }
 
+void zs_lock_all(struct zs_pool *pool)
+{
+	lock_all(pool, false);
+}
+
 void zs_unlock_all(struct zs_pool *pool)
 {
 	zs_unlock(&pool->lock);
 	for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s))
-		zs_unlock(&s->lock);
+		zs_unlock_any(&s->lock);
+#if ZS_DEBUG
+	zs_debug_unlock_all(pool);
+#endif
 }
 
+/* So that nothing is lost in the child which only another thread knows of. */
 static void lock_for_fork(void *pool)
 {
-	zs_lock_all(pool);
+	lock_all(pool, true);
 }
 
 /* Threads that waited for a lock when the process forked do not exist in the child. */
@@ -85,6 +98,12 @@ static void unlock_after_fork(void *arg, int in_child)
 			store_relaxed(&s->lock.waiters, 0);
 	}
 	zs_unlock_all(pool);
+	for (struct shard *s = zs_next_shard(pool, NULL); in_child && s;
+	     s = zs_next_shard(pool, s)) {
+		zs_lock(pool, &s->lock);
+		zs_relist_busy(pool, s);
+		zs_unlock(&s->lock);
+	}
 }
 
 /* --- errors --- */
@@ -121,12 +140,12 @@ int zs_charge(struct zs_pool *pool, size_t pages)
 {
 	int error = ZS_ENOSPC;
 
-	zs_lock_any(pool, &pool->charge_lock);
+	zs_lock(pool, &pool->charge_lock);
 	if (pages <= room_below_limit(pool, load_relaxed(&pool->total_pages))) {
 		atomic_fetch_add(&pool->total_pages, pages);
 		error = ZS_OK;
 	}
-	zs_unlock_any(&pool->charge_lock);
+	zs_unlock(&pool->charge_lock);
 	return error;
 }
 
@@ -291,10 +310,10 @@ static size_t limit_in_pages(const struct zs_pool *pool, uint64_t limit)
 void zs_set_limit(struct zs_pool *pool, uint64_t limit)
 {
 	zs_lock(pool, &pool->lock);
-	zs_lock_any(pool, &pool->charge_lock);
+	zs_lock(pool, &pool->charge_lock);
 	store_relaxed(&pool->limit_pages, limit_in_pages(pool, limit));
 	store_relaxed(&pool->held_at_limit, load_relaxed(&pool->total_pages));
-	zs_unlock_any(&pool->charge_lock);
+	zs_unlock(&pool->charge_lock);
 	zs_unlock(&pool->lock);
 }
 
@@ -340,6 +359,9 @@ static int take_options(struct zs_pool *pool, const struct zs_pool_options *opti
 	pool->handle_bits = options->handle_bits ? options->handle_bits : HANDLE_BITS_MAX;
 	if (pool->handle_bits < 32 || pool->handle_bits > HANDLE_BITS_MAX)
 		return ZS_EINVAL;
+	if (options->zero_on_free > 1)
+		return ZS_EINVAL;
+	pool->zero_on_free = options->zero_on_free;
 	store_relaxed(&pool->limit_pages, limit_in_pages(pool, options->limit));
 	pool->on_misuse = options->on_misuse;
 	pool->on_leak = options->on_leak;
@@ -449,8 +471,13 @@ static int create(const struct zs_pool_options *options, struct zs_pool **create
 	}
 	pool->sum = zs_sum_of_constants(pool);
 	pool->port_sum = zs_sum_of_port(port);
-	if (port->ops->watch_fork)
-		port->ops->watch_fork(port, lock_for_fork, unlock_after_fork, pool);
+	if (port->ops->watch_fork) {
+		error = port->ops->watch_fork(port, lock_for_fork, unlock_after_fork, pool);
+		if (error) {
+			port->ops->destroy(port);
+			return error;
+		}
+	}
 	*created = pool;
 	return ZS_OK;
 }
@@ -510,5 +537,12 @@ void zs_destroy_pool(struct zs_pool *pool)
 	}
 	if (pool->on_leak)
 		report_leaks(pool);
+	bool zeroed = pool->zero_on_free && !pool->contiguous;
+	char *memory = pool->port->meta_base;
+	size_t bytes = (size_t)pool->port->meta_pages << pool->page_shift;
+	/* Where the memory stays, a handle used now is refused, as long as nobody writes there. */
+	store_relaxed(&pool->meta_end, 0);
 	pool->port->ops->destroy(pool->port);
+	if (zeroed)
+		__builtin_memset(memory, 0, bytes);
 }

@@ -471,18 +471,19 @@ static void decommit(struct zs_pool *pool, const struct zs_tail *tails, unsigned
 				tail->to - tail->from,
 			};
 	}
-	if (n)
-		pool->port->ops->decommit(pool->port, spans, n);
+	if (!n)
+		return;
+#if ZS_DEBUG
+	zs_debug_no_lock(pool);
+#endif
+	pool->port->ops->decommit(pool->port, spans, n);
 }
 
-/* Gives pages back that are counted in releasing_pages; ZS_SPANS_MAX tails at most. */
-void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
+/* Tails that have been decommitted are no longer counted. Pool lock. */
+static void forget_tails(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
 {
 	size_t pages = 0;
 
-	if (pool->contiguous)
-		decommit(pool, tails, count);
-	zs_lock(pool, &pool->lock);
 	for (unsigned i = 0; i < count; i++) {
 		const struct zs_tail *tail = &tails[i];
 
@@ -492,20 +493,31 @@ void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
 	}
 	pool->releasing_pages -= pages;
 	zs_uncharge(pool, pages);
+}
+
+/* Gives pages back that are counted in releasing_pages; ZS_SPANS_MAX tails at most. */
+void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
+{
+	if (pool->contiguous)
+		decommit(pool, tails, count);
+	zs_lock(pool, &pool->lock);
+	forget_tails(pool, tails, count);
 	zs_unlock(&pool->lock);
 }
 
 void zs_zspage_release(struct zs_pool *pool, const struct size_class *class, zs_ref ref)
 {
 	struct zspage *zspage = zs_ptr(pool, ref);
+	const struct zs_tail whole = { class, zspage, 0, zspage->pages };
 
-	zs_trim(pool, &(struct zs_tail){ class, zspage, 0, zspage->pages }, 1);
-	if (pool->contiguous) {
-		zs_lock(pool, &pool->lock);
+	if (pool->contiguous)
+		decommit(pool, &whole, 1);
+	zs_lock(pool, &pool->lock);
+	forget_tails(pool, &whole, 1);
+	if (pool->contiguous)
 		pool->port->ops->range_free(pool->port, zspage->range);
-		zs_unlock(&pool->lock);
-	}
-	zs_meta_free(pool, META_CHUNKS, ref);
+	zs_meta_free_locked(pool, META_CHUNKS, ref);
+	zs_unlock(&pool->lock);
 }
 
 /* Gives the empty zspages back that were kept. Returns how many pages. */

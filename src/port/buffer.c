@@ -37,14 +37,6 @@ static void page_free(struct zs_port *port, uint32_t page)
 	pagemap_release(&self(port)->map, page);
 }
 
-static void relax(unsigned tries)
-{
-	(void)tries;
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#endif
-}
-
 /* There is no source of chance here: addresses and a counter have to do. */
 static uint64_t entropy(struct zs_port *port)
 {
@@ -61,7 +53,7 @@ static void destroy(struct zs_port *port)
 static const struct zs_port_ops buffer_ops = {
 	.page_alloc = page_alloc,
 	.page_free = page_free,
-	.relax = relax,
+	.relax = zs_port_relax,
 	.entropy = entropy,
 	.set_error = zs_port_set_error,
 	.die = zs_port_die,

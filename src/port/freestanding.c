@@ -25,10 +25,21 @@ unsigned zs_port_lane(void)
 	return 0;
 }
 
+/* Who holds the lock runs on another processor. */
+void zs_port_relax(unsigned tries)
+{
+	(void)tries;
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#endif
+}
+
+#if ZS_DEBUG
 struct zs_held *zs_port_held(void)
 {
 	return NULL;
 }
+#endif
 
 void zs_port_set_error(int error)
 {

@@ -6,8 +6,10 @@
  */
 #define _POSIX_C_SOURCE 200809L
 #include <errno.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "port/port.h"
@@ -37,12 +39,36 @@ unsigned zs_port_lane(void)
 	return lane;
 }
 
+/*
+ * The holder has few instructions to go: spin first. On a loaded machine it may
+ * have been preempted: let it run. If it has a lower priority than we, only
+ * sleep helps.
+ */
+void zs_port_relax(unsigned tries)
+{
+	if (tries < 100) {
+#if defined(__x86_64__) || defined(__i386__)
+		__builtin_ia32_pause();
+#elif defined(__aarch64__)
+		__asm__ volatile("yield");
+#endif
+	} else if (tries < 200) {
+		sched_yield();
+	} else {
+		int saved = errno;
+		nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
+		errno = saved;
+	}
+}
+
+#if ZS_DEBUG
 struct zs_held *zs_port_held(void)
 {
 	static _Thread_local struct zs_held held;
 
 	return &held;
 }
+#endif
 
 void zs_port_set_error(int error)
 {

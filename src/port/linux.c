@@ -12,7 +12,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
-#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -205,28 +204,6 @@ static void decommit(struct zs_port *port, const struct zs_span *spans, unsigned
 		give_back(spans[i].start, spans[i].pages * port->page_size);
 }
 
-/*
- * The holder has few instructions to go: spin first. On a loaded machine it may
- * have been preempted: let it run. If it has a lower priority than we, only
- * sleep helps.
- */
-static void relax(unsigned tries)
-{
-	if (tries < 100) {
-#if defined(__x86_64__) || defined(__i386__)
-		__builtin_ia32_pause();
-#elif defined(__aarch64__)
-		__asm__ volatile("yield");
-#endif
-	} else if (tries < 200) {
-		sched_yield();
-	} else {
-		int saved = errno;
-		nanosleep(&(struct timespec){ .tv_nsec = 50000 }, NULL);
-		errno = saved;
-	}
-}
-
 static uint64_t now(void)
 {
 	struct timespec t;
@@ -271,25 +248,25 @@ static void in_child(void)
 	after_fork(1);
 }
 
-static void install_fork_handlers(void)
+static int watch_fork(struct zs_port *port, void (*before)(void *), void (*after)(void *, int),
+		      void *arg)
 {
-	pthread_atfork(before_fork, in_parent, in_child);
-}
-
-static void watch_fork(struct zs_port *port, void (*before)(void *), void (*after)(void *, int),
-		       void *arg)
-{
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static int installed;
 	struct linux_port *p = self(port);
 
-	pthread_once(&once, install_fork_handlers);
 	p->before_fork = before;
 	p->after_fork = after;
 	p->fork_arg = arg;
 	pthread_mutex_lock(&watch_lock);
-	p->next = watched;
-	watched = p;
+	if (!installed)
+		installed = pthread_atfork(before_fork, in_parent, in_child) == 0;
+	int error = installed ? ZS_OK : ZS_ENOMEM;
+	if (!error) {
+		p->next = watched;
+		watched = p;
+	}
 	pthread_mutex_unlock(&watch_lock);
+	return error;
 }
 
 static void destroy(struct zs_port *port)
@@ -313,7 +290,7 @@ static const struct zs_port_ops linux_ops = {
 	.range_alloc = range_alloc,
 	.range_free = range_free,
 	.decommit = decommit,
-	.relax = relax,
+	.relax = zs_port_relax,
 	.now = now,
 	.entropy = entropy,
 	.set_error = zs_port_set_error,

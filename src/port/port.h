@@ -74,11 +74,11 @@ struct zs_port_ops {
 	void (*die)(const char *line);
 	/*
 	 * Has before() called before the process forks and after() afterwards,
-	 * in the parent and in the child, for as long as the port lives.
-	 * NULL where there is no fork.
+	 * in the parent and in the child, for as long as the port lives. Returns
+	 * ZS_OK or ZS_ENOMEM. NULL where there is no fork.
 	 */
-	void (*watch_fork)(struct zs_port *port, void (*before)(void *),
-			   void (*after)(void *, int in_child), void *arg);
+	int (*watch_fork)(struct zs_port *port, void (*before)(void *),
+			  void (*after)(void *, int in_child), void *arg);
 	/* Returns everything, struct zs_port and pool_memory included. */
 	void (*destroy)(struct zs_port *port);
 };
@@ -114,13 +114,19 @@ void zs_port_die(const char *line);
 /* A number for the calling thread, the same each time, 0 where there are no threads. */
 unsigned zs_port_lane(void);
 
-/* What a thread has locked, of the pool whose lock it took first; for debug builds. */
+/* The calling thread has waited for a lock so many times. */
+void zs_port_relax(unsigned tries);
+
+#if ZS_DEBUG
+/* What a thread has locked of the pool whose lock it took first, by rank: see debug.c. */
+#define ZS_LOCK_RANKS 3
 struct zs_held {
-	const void *pool, *shard_lock, *pool_lock;
+	const void *pool, *lock[ZS_LOCK_RANKS];
 };
 
 /* The calling thread's; NULL where there are no threads. */
 struct zs_held *zs_port_held(void);
+#endif
 
 /* The habitats' own constructors. */
 int zs_port_buffer_create(const struct zs_pool_options *options, size_t page_size,

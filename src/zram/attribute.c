@@ -181,6 +181,11 @@ static int set_checksum(struct zram *zram, const char *value)
 	return 0;
 }
 
+static void get_zero_on_free(struct zram *zram, struct text *text)
+{
+	put(text, "%d\n", zram->zero_on_free);
+}
+
 /* --- what can be set while nothing is stored --- */
 
 /* Runs change with the store to itself. */
@@ -471,6 +476,7 @@ static const struct attribute {
 	{ "block_size", get_block_size, NULL },
 	{ "checksum", get_checksum, set_checksum },
 	{ "compaction", get_compaction, set_compaction },
+	{ "zero_on_free", get_zero_on_free, NULL },
 	{ "initstate", get_initstate, NULL },
 	{ "compact", NULL, set_compact },
 	{ "reset", NULL, set_reset },
@@ -485,23 +491,12 @@ static const struct attribute {
 const char *const *zram_attributes(void)
 {
 	static const char *const names[] = {
-		"disksize",
-		"mem_limit",
-		"mem_used_max",
-		"comp_algorithm",
-		"algorithm_params",
-		"max_comp_streams",
-		"block_size",
-		"checksum",
-		"compaction",
-		"initstate",
-		"compact",
-		"reset",
-		"mm_stat",
-		"io_stat",
-		"stat",
-		"classes",
-		NULL,
+		"disksize",       "mem_limit",        "mem_used_max",
+		"comp_algorithm", "algorithm_params", "max_comp_streams",
+		"block_size",     "checksum",         "compaction",
+		"zero_on_free",   "initstate",        "compact",
+		"reset",          "mm_stat",          "io_stat",
+		"stat",           "classes",          NULL,
 	};
 
 	_Static_assert(sizeof(names) / sizeof(names[0]) == COUNT + 1, "every attribute has a name");

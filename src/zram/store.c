@@ -47,6 +47,7 @@ static struct zs_pool *make_pool(const struct zram *zram, enum zs_compaction com
 		.compaction = compaction,
 		.compaction_slack = COMPACTION_SLACK,
 		.handle_bits = sizeof(zs_handle) * 8 > SLOT_HANDLE_BITS ? SLOT_HANDLE_BITS : 0,
+		.zero_on_free = zram->zero_on_free,
 		.on_misuse = ignore_misuse,
 	};
 
@@ -85,6 +86,7 @@ static bool options_are_valid(const struct zram_options *options)
 	    (block < ZRAM_MIN_BLOCK_SIZE || block > ZRAM_MAX_BLOCK_SIZE || (block & (block - 1))))
 		return false;
 	return options->size <= ZRAM_MAX_SIZE && options->max_comp_streams <= STREAMS_MAX &&
+	       options->zero_on_free <= 1 &&
 	       (options->compaction == ZS_COMPACTION_AUTO ||
 		options->compaction == ZS_COMPACTION_MANUAL) &&
 	       (options->checksum == ZRAM_CHECKSUM_ON || options->checksum == ZRAM_CHECKSUM_OFF);
@@ -133,6 +135,7 @@ static int build(struct zram *zram, const struct zram_options *options)
 	if (!zram->table)
 		return ENOMEM;
 	budget_take(&zram->budget, ZRAM_OWN_BYTES + codec_bytes(zram->codec));
+	zram->streams.wipes = zram->zero_on_free;
 	error = streams_init(&zram->streams, &zram->budget, zram->codec,
 			     options->max_comp_streams ? options->max_comp_streams
 						       : default_streams());
@@ -176,6 +179,7 @@ static struct zram *create(const struct zram_options *options)
 	zram->size = options->size;
 	zram->checksum = options->checksum == ZRAM_CHECKSUM_ON;
 	zram->compaction = options->compaction;
+	zram->zero_on_free = options->zero_on_free;
 	int error = build(zram, options);
 	if (!error)
 		return zram;
@@ -494,6 +498,17 @@ static bool fits_in_place(const struct zram *zram, zs_handle handle, size_t leng
 	       zs_object_size(zram->pool, handle) >= new;
 }
 
+/* What is left of an old object behind the new one that was put in its place. */
+static void wipe_rest(struct zram *zram, zs_handle handle, size_t from, size_t to)
+{
+	char *object = to > from ? zs_map_object(zram->pool, handle, ZS_MM_RW) : NULL;
+
+	if (!object)
+		return;
+	memset(object + from, 0, to - from);
+	zs_unmap_object(zram->pool, handle);
+}
+
 /*
  * Puts a new object where the old one was, or makes one. *garbage: what is to be
  * freed afterwards. Returns 0, ENOMEM or ENOSPC.
@@ -512,6 +527,8 @@ static int put_object(struct zram *zram, const struct place *place, unsigned cod
 		*garbage = old;
 	}
 	zs_obj_write(zram->pool, handle, new->object, new->length);
+	if (zram->zero_on_free && handle == old)
+		wipe_rest(zram, handle, new->length, object_length(zram, code));
 	slot_set_object(place, handle, new->checksum);
 	return 0;
 }
@@ -747,6 +764,9 @@ static bool drop_block(struct zram *zram, struct stream *stream, const struct pl
 	code = slot_code(place->slot);
 	if (has_object(code))
 		garbage = (zs_handle)slot_handle(place);
+	/* The word of a block that was filled with it, or the checksum of its object. */
+	if (zram->zero_on_free && code != SLOT_EMPTY)
+		slot_set_object(place, 0, 0);
 	slot_unlock_write(place->slot, SLOT_EMPTY);
 	zs_free(zram->pool, garbage);
 	count_content(zram, stream, code, UINT64_MAX);

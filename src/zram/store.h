@@ -33,6 +33,7 @@ struct zram {
 	unsigned unit;        /* bytes in which lengths are kept: block_size / 4096. Constant */
 	size_t raw_from; /* bytes: what is no smaller when compressed is stored raw. Constant */
 	pthread_mutex_t reclaim; /* one call at a time looks for memory that can be freed */
+	bool zero_on_free;       /* constant */
 	_Atomic uint64_t size;
 	_Atomic bool checksum;
 };

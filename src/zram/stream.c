@@ -34,12 +34,18 @@ static bool warm_up(const struct codec *codec, const struct kit *kit)
 				      kit->block);
 }
 
-static bool make_kit(const struct codec *codec, struct kit *kit)
+/* What a codec may need for a compressed block; a block that does not shrink has to fit as well. */
+static size_t room_for(const struct codec *codec)
 {
 	size_t room = codec->ops->bound(codec->block_size);
 
-	if (room < codec->block_size)
-		room = codec->block_size;
+	return room < codec->block_size ? codec->block_size : room;
+}
+
+static bool make_kit(const struct codec *codec, struct kit *kit)
+{
+	size_t room = room_for(codec);
+
 	*kit = (struct kit){
 		.compressed = malloc(room),
 		.block = malloc(codec->block_size),
@@ -151,8 +157,18 @@ static void wake(struct streams *streams)
 	pthread_mutex_unlock(&streams->lock);
 }
 
+/* Of what a call had in its buffers nothing is to be left. */
+static void wipe(const struct streams *streams, const struct kit *kit)
+{
+	if (!streams->wipes)
+		return;
+	memset(kit->compressed, 0, room_for(streams->codec));
+	memset(kit->block, 0, streams->codec->block_size);
+}
+
 void stream_release(struct streams *streams, struct stream *stream)
 {
+	wipe(streams, &stream->kit);
 	atomic_store(&stream->busy, false);
 	if (atomic_load(&streams->waiters))
 		wake(streams);
@@ -219,6 +235,8 @@ struct stream *streams_quiesce(struct streams *streams)
 void streams_resume(struct streams *streams)
 {
 	pthread_mutex_lock(&streams->lock);
+	/* Who had them all has worked with the first. */
+	wipe(streams, &streams->stream[0]->kit);
 	for (unsigned i = 0; i < streams->made; i++)
 		atomic_store(&streams->stream[i]->busy, false);
 	atomic_store(&streams->quiescing, false);

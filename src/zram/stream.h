@@ -59,6 +59,7 @@ struct stream {
 struct streams {
 	struct budget *budget;
 	const struct codec *codec; /* changes only while all streams are taken */
+	bool wipes;                /* a stream's buffers are zero while it is free. Constant */
 	pthread_mutex_t lock;
 	pthread_cond_t freed;
 	_Atomic unsigned waiters;

@@ -71,6 +71,7 @@ bad 'limit=1K' 1M limit=1K
 bad '-1G' 1M limit=-1G
 bad 'compaction=sometimes auto manual' 1M compaction=sometimes
 bad 'checksum=1 on off' 1M checksum=1
+bad 'zero-on-free=1 on off' 1M zero-on-free=1
 bad 'streams=0 256' 1M streams=0
 bad 'streams=257 256' 1M streams=257
 bad 'streams=many' 1M streams=many
@@ -93,6 +94,7 @@ good 1M algorithm=zstd level=19 block-size=64K
 good 1M algorithm=zstd level=-5
 good 1M algorithm=none checksum=off
 good 1M compaction=manual streams=1
+good 1M zero-on-free=on
 good 1M streams=256
 good 1M limit=8M
 try 'accepted: a dictionary' accepted 1M "dictionary=$top/dictionary"

@@ -44,7 +44,8 @@ static const char *audit_constants(const struct zram *zram)
 {
 	EXPECT(SAME(codec) && SAME(table) && SAME(pool) && SAME(compaction),
 	       "a part was exchanged");
-	EXPECT(SAME(block_size) && SAME(block_shift) && SAME(unit) && SAME(raw_from),
+	EXPECT(SAME(block_size) && SAME(block_shift) && SAME(unit) && SAME(raw_from) &&
+		       SAME(zero_on_free) && SAME(streams.wipes),
 	       "a constant has changed");
 	EXPECT(zram->block_size == (size_t)1 << zram->block_shift &&
 		       zram->unit == zram->block_size / 4096,

@@ -263,6 +263,7 @@ static void corrupt_constants(struct scene *s)
 	WRONG_BOTH(s, zs_pool, pool, page_size);
 	WRONG_BOTH(s, zs_pool, pool, page_shift);
 	WRONG(s, zs_pool, pool, contiguous, pool->contiguous ? -1 : 1);
+	WRONG(s, zs_pool, pool, zero_on_free, 1);
 	WRONG_BOTH(s, zs_pool, pool, max_object_size);
 	WRONG_BOTH(s, zs_pool, pool, alignment);
 	WRONG_BOTH(s, zs_pool, pool, alignment_shift);

@@ -118,6 +118,7 @@ static void corrupt_store(void)
 	WRONG_BOTH(zram, zram, raw_from);
 	WRONG_BOTH(zram, zram, size);
 	WRONG(zram, zram, checksum, -1);
+	WRONG(zram, zram, zero_on_free, 1);
 	NOTE(zram, budget, SUM, NULL);
 	NOTE(zram, streams, SUM, NULL);
 	NOTE(zram, reclaim, STANDSTILL, "a lock: writes at the end of memory wait");
@@ -137,6 +138,7 @@ static void corrupt_streams(void)
 	WRONG_BOTH(streams, streams, codec);
 	WRONG_BOTH(streams, streams, waiters);
 	WRONG(streams, streams, quiescing, 1);
+	WRONG(streams, streams, wipes, 1);
 	WRONG_BOTH(streams, streams, max);
 	WRONG_BOTH(streams, streams, made);
 	WRONG_BOTH(streams, streams, stream[0]);

@@ -11,7 +11,7 @@
 /*
  * Bytes of anonymous memory resident now, counted page by page by the kernel
  * (the counters in /proc/self/status are only roughly right).
- * 0 if the kernel does not tell.
+ * 0 if the kernel does not tell, or tells of an emulator that runs this process.
  */
 uint64_t resident_anonymous_bytes(void);
 

@@ -57,7 +57,8 @@ struct footprint {
 	uint32_t *contents; /* of each block: the page it holds, an index of the trace */
 	uint32_t *order;    /* the blocks in a random order */
 	uint64_t resident_before;
-	bool quick; /* structure only, no targets */
+	bool quick;    /* structure only, no targets */
+	FILE *figures; /* NULL: not wanted */
 };
 
 static void stop(const char *what)
@@ -71,12 +72,12 @@ static void make_page(unsigned char *page, size_t random, uint64_t key)
 {
 	static const char text[] = "what a process holds again and again; ";
 	struct rng rng = rng_seeded(key);
+	uint64_t word = 0;
 
-	for (size_t at = 0; at < random; at += sizeof(uint64_t)) {
-		uint64_t word = rng_next(&rng);
-		size_t left = random - at;
-
-		memcpy(page + at, &word, left < sizeof(word) ? left : sizeof(word));
+	/* Byte by byte: the same pages for either byte order. */
+	for (size_t at = 0; at < random; at++) {
+		word = at % sizeof(word) ? word >> 8 : rng_next(&rng);
+		page[at] = (unsigned char)word;
 	}
 	for (size_t at = random; at < BLOCK; at += sizeof(text) - 1) {
 		size_t left = BLOCK - at;
@@ -186,6 +187,27 @@ static double percent_of_data(const struct zram_stats *stats, uint64_t bytes)
 	return 100.0 * (double)bytes / (double)stats->compr_data_size;
 }
 
+/*
+ * What was counted, to the byte: the same in every build with pages and words of this size. Not
+ * what streams and the store itself take: how large a codec's context or a mutex is differs.
+ */
+static void write_figures(const struct footprint *footprint, const char *phase,
+			  const struct zram_stats *stats)
+{
+	const uint64_t figures[] = {
+		stats->orig_data_size,   stats->compr_data_size,  stats->pool_bytes,
+		stats->table_bytes,      stats->pages_compacted,  stats->huge_pages,
+		stats->huge_pages_since, stats->unchanged_blocks, stats->notify_free,
+	};
+
+	if (!footprint->figures)
+		return;
+	fprintf(footprint->figures, "%s:", phase);
+	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++)
+		fprintf(footprint->figures, " %" PRIu64, figures[i]);
+	fputc('\n', footprint->figures);
+}
+
 /* The end of a phase that leaves something stored. */
 static void report(struct footprint *footprint, const char *phase, double target)
 {
@@ -207,6 +229,7 @@ static void report(struct footprint *footprint, const char *phase, double target
 	       percent_of_data(&stats, stats.stream_bytes),
 	       percent_of_data(&stats, stats.own_bytes));
 	check_sums(footprint, phase, &stats);
+	write_figures(footprint, phase, &stats);
 	check_resident(footprint, phase, stats.mem_used_total);
 	check_contents(footprint, phase);
 	if (target > 0)
@@ -299,6 +322,7 @@ static void report_empty(struct footprint *footprint)
 	printf("all discarded: %" PRIu64 " KiB left, target %d KiB%s (table %" PRIu64 " KiB)\n",
 	       stats.mem_used_total / 1024, LEFT_AT_MOST / 1024,
 	       stats.mem_used_total <= LEFT_AT_MOST ? "" : "  MISSED", stats.table_bytes / 1024);
+	write_figures(footprint, "all discarded", &stats);
 	check_resident(footprint, "all discarded", stats.mem_used_total);
 	tally_check(&footprint->tally, stats.mem_used_total <= LEFT_AT_MOST,
 		    "all discarded: %" PRIu64 " bytes left", stats.mem_used_total);
@@ -333,6 +357,7 @@ static void run_one_block(struct footprint *footprint)
 	zram_get_stats(footprint->zram, &stats);
 	printf("1 TiB with one block written: %" PRIu64 " KiB, target below %d KiB\n",
 	       stats.mem_used_total / 1024, ONE_BLOCK_AT_MOST / 1024);
+	write_figures(footprint, "one block", &stats);
 	tally_check(&footprint->tally, stats.mem_used_total < ONE_BLOCK_AT_MOST,
 		    "1 TiB with one block takes %" PRIu64 " bytes", stats.mem_used_total);
 	/* Resident below twice that follows from it. */
@@ -367,10 +392,26 @@ static void prepare(struct footprint *footprint, const char *path, uint64_t seed
 	calibrate(footprint);
 }
 
+static FILE *open_figures(const char *path)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file)
+		stop(path);
+	return file;
+}
+
+static void close_figures(struct footprint *footprint)
+{
+	if (footprint->figures && fclose(footprint->figures) != 0)
+		stop("the figures");
+}
+
 static void usage(void)
 {
-	fputs("usage: footprint [--quick] [--seed NUMBER] [--data FILE]\n"
-	      "  --quick  a tenth of the blocks, no targets\n",
+	fputs("usage: footprint [--quick] [--seed NUMBER] [--data FILE] [--figures FILE]\n"
+	      "  --quick    a tenth of the blocks, no targets\n"
+	      "  --figures  what was counted goes to FILE, to be compared with another build's\n",
 	      stderr);
 	exit(2);
 }
@@ -388,6 +429,8 @@ int main(int argc, char **argv)
 			seed = strtoull(argv[++i], NULL, 0);
 		else if (!strcmp(argv[i], "--data") && i + 1 < argc)
 			path = argv[++i];
+		else if (!strcmp(argv[i], "--figures") && i + 1 < argc)
+			footprint.figures = open_figures(argv[++i]);
 		else
 			usage();
 	}
@@ -398,5 +441,6 @@ int main(int argc, char **argv)
 	free(footprint.contents);
 	free(footprint.order);
 	trace_release(&footprint.trace);
+	close_figures(&footprint);
 	return tally_finish(&footprint.tally);
 }

@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const only_got[] = { "block_size", "initstate", "mm_stat",
-					"io_stat",    "stat",      "classes" };
+static const char *const only_got[] = { "block_size", "zero_on_free", "initstate", "mm_stat",
+					"io_stat",    "stat",         "classes" };
 static const char *const only_set[] = { "compact", "reset" };
 static const char *const both[] = { "disksize",       "mem_limit",        "mem_used_max",
 				    "comp_algorithm", "algorithm_params", "max_comp_streams",

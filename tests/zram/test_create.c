@@ -15,6 +15,7 @@ static void assert_defaults(struct zram *zram)
 	assert_attribute(zram, "checksum", "1\n");
 	assert_attribute(zram, "compaction", "auto\n");
 	assert_attribute(zram, "initstate", "1\n");
+	assert_attribute(zram, "zero_on_free", "0\n");
 	assert_in_range(number_attribute(zram, "max_comp_streams"), 4, 256);
 }
 
@@ -113,6 +114,7 @@ static void an_option_out_of_its_range_is_refused(void **state)
 		BAD(.compaction = (enum zs_compaction)2),
 		BAD(.checksum = (enum zram_checksum)2),
 		BAD(.max_comp_streams = 257),
+		BAD(.zero_on_free = 2),
 		BAD(.max_comp_streams = ~0u),
 	};
 

@@ -314,9 +314,10 @@ static void a_reset_store_is_an_empty_one(void **state)
 
 static void a_reset_store_keeps_its_attributes(void **state)
 {
-	static const char *const names[] = { "disksize",   "mem_limit",  "comp_algorithm",
-					     "block_size", "compaction", "algorithm_params",
-					     "checksum",   "initstate",  "max_comp_streams" };
+	static const char *const names[] = { "disksize",    "mem_limit",  "comp_algorithm",
+					     "block_size",  "compaction", "algorithm_params",
+					     "checksum",    "initstate",  "max_comp_streams",
+					     "zero_on_free" };
 	struct zram_options options = { .size = 1234567,
 					.block_size = 8192,
 					.algorithm = "zstd",
@@ -326,7 +327,8 @@ static void a_reset_store_keeps_its_attributes(void **state)
 					.mem_limit = MIB(100),
 					.compaction = ZS_COMPACTION_MANUAL,
 					.checksum = ZRAM_CHECKSUM_OFF,
-					.max_comp_streams = 3 };
+					.max_comp_streams = 3,
+					.zero_on_free = 1 };
 	struct zram *zram = store_open(&options);
 	char before[COUNT_OF(names)][256];
 

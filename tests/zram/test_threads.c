@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 /*
- * Threads read and write the same and neighbouring blocks: who reads sees one
- * version or another, never a mixture. Meanwhile others discard, compact, look
- * at the figures and change the size.
- * Usage: test_threads [operations a thread [seed]]
+ * Eight threads read and write the same and neighbouring blocks: who reads sees one
+ * version or another, never a mixture; who alone writes a block sees what it wrote last.
+ * Meanwhile others discard, compact, look at the figures, set limits, change the size, and
+ * fork.
+ * Usage: test_threads [--seconds N] [operations a thread [seed]]
+ * The operations are shared out among the stores.
  */
 #include "store.h"
 
@@ -11,12 +13,19 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
-enum { THREADS = 6, BLOCKS = 64, COMMON = 4, LARGEST = 65536 };
+#include "form.h"
 
-static unsigned long operations = UNDER_TSAN || UNDER_ASAN || ZS_DEBUG ? 3000 : 20000;
-static uint64_t seed = 1;
+enum { THREADS = 8, BLOCKS = 256, COMMON = 4, LARGEST = 16384 };
+
+/* In how many stores operations are done, by form.count / RUNS operations a thread each. */
+enum { RUNS = 19 };
+
+static struct form form;
 
 struct crowd {
 	struct zram *zram;
@@ -25,6 +34,8 @@ struct crowd {
 	atomic_ulong wrong;
 	atomic_ulong read;
 	atomic_ulong written;
+	atomic_ulong refused;
+	atomic_ulong discarded;
 	atomic_ulong looks;
 };
 
@@ -32,6 +43,7 @@ struct member {
 	struct crowd *crowd;
 	unsigned number;
 	struct rng rng;
+	uint64_t key[BLOCKS / THREADS]; /* of the blocks that nobody else writes; 0: zeros */
 	unsigned char bytes[2 * LARGEST];
 };
 
@@ -75,6 +87,14 @@ static void read_two(struct member *member, uint64_t block)
 		complain(member->crowd, "torn in two", block);
 }
 
+static void discard(struct member *member, uint64_t block)
+{
+	size_t size = member->crowd->block_size;
+
+	zram_discard(member->crowd->zram, block * size, size);
+	atomic_fetch_add(&member->crowd->discarded, 1);
+}
+
 static void step_anywhere(struct member *member)
 {
 	uint64_t block = rng_below(&member->rng, BLOCKS - 1);
@@ -87,8 +107,7 @@ static void step_anywhere(struct member *member)
 	else if (dice < 90)
 		read_two(member, block);
 	else
-		zram_discard(member->crowd->zram, block * member->crowd->block_size,
-			     member->crowd->block_size);
+		discard(member, block);
 }
 
 static void step_on_few(struct member *member)
@@ -129,10 +148,13 @@ static void *work(void *data)
 {
 	struct job *job = data;
 
-	for (unsigned long i = 0; i < operations; i++)
+	for (unsigned long i = 0; i < form.count / RUNS; i++)
 		job->step(job->member);
 	return NULL;
 }
+
+static uint64_t moved;        /* objects, in all stores */
+static unsigned long refused; /* writes, likewise */
 
 /* Runs one kind of step in all members, and the observer beside them. */
 static void run_crowd(struct crowd *crowd, void (*step)(struct member *), void *(*beside)(void *))
@@ -140,6 +162,7 @@ static void run_crowd(struct crowd *crowd, void (*step)(struct member *), void *
 	struct member *members = calloc(THREADS, sizeof(*members));
 	struct job jobs[THREADS];
 	pthread_t threads[THREADS], observer;
+	struct zs_pool_stats pool;
 
 	assert_non_null(members);
 	atomic_store(&crowd->done, false);
@@ -147,7 +170,7 @@ static void run_crowd(struct crowd *crowd, void (*step)(struct member *), void *
 	for (unsigned i = 0; i < THREADS; i++) {
 		members[i].crowd = crowd;
 		members[i].number = i;
-		members[i].rng = rng_seeded(seed + i);
+		members[i].rng = rng_seeded(form.seed * THREADS + i);
 		jobs[i] = (struct job){ &members[i], step };
 		assert_int_equal(pthread_create(&threads[i], NULL, work, &jobs[i]), 0);
 	}
@@ -156,20 +179,27 @@ static void run_crowd(struct crowd *crowd, void (*step)(struct member *), void *
 	atomic_store(&crowd->done, true);
 	pthread_join(observer, NULL);
 	free(members);
-	print_message("%lu read, %lu written, %lu looks\n", atomic_load(&crowd->read),
-		      atomic_load(&crowd->written), atomic_load(&crowd->looks));
+	zram_pool_stats(crowd->zram, &pool);
+	print_message("%lu read, %lu written, %lu refused, %lu discarded, %" PRIu64
+		      " objects moved, %lu looks\n",
+		      atomic_load(&crowd->read), atomic_load(&crowd->written),
+		      atomic_load(&crowd->refused), atomic_load(&crowd->discarded),
+		      pool.moved_objects, atomic_load(&crowd->looks));
 	assert_int_equal(atomic_load(&crowd->wrong), 0);
 	assert_true(atomic_load(&crowd->looks) > 0);
+	moved += pool.moved_objects;
+	refused += atomic_load(&crowd->refused);
 }
 
-static void share_a_store(const struct zram_options *wanted, void (*step)(struct member *))
+static void share_a_store(const struct zram_options *wanted, void (*step)(struct member *),
+			  void *(*beside)(void *))
 {
 	struct zram_options options = *wanted;
 	struct crowd crowd = { .block_size = options.block_size };
 
 	options.size = BLOCKS * options.block_size;
 	crowd.zram = store_open(&options);
-	run_crowd(&crowd, step, look);
+	run_crowd(&crowd, step, beside);
 	store_close(crowd.zram);
 }
 
@@ -184,14 +214,14 @@ static void no_reader_sees_a_mixture(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(stores); i++)
-		share_a_store(&stores[i], step_anywhere);
+		share_a_store(&stores[i], step_anywhere, look);
 }
 
 static void readers_of_a_block_that_is_replaced_see_the_old_or_the_new(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(stores); i++)
-		share_a_store(&stores[i], step_on_few);
+		share_a_store(&stores[i], step_on_few, look);
 }
 
 /* Each thread owns some bytes of every block: parts written at once must not undo each other. */
@@ -217,14 +247,126 @@ static void parts_of_one_block_do_not_undo_each_other(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < COUNT_OF(stores); i++)
-		share_a_store(&stores[i], step_on_own_bytes);
+		share_a_store(&stores[i], step_on_own_bytes, look);
+}
+
+/* --- refused writes --- */
+
+static void check_own(struct member *member, uint64_t block, uint64_t key)
+{
+	struct crowd *crowd = member->crowd;
+	size_t size = crowd->block_size;
+
+	if (zram_pread(crowd->zram, member->bytes, size, block * size) != (ssize_t)size)
+		complain(crowd, "cannot read its own", block);
+	else if (stamp_of(member->bytes) != key || !stamp_holds(member->bytes, size))
+		complain(crowd, "not what was written last", block);
+	atomic_fetch_add(&crowd->read, 1);
+}
+
+/* Blocks are divided among the threads; each looks into those of others, too. */
+static void step_on_own_blocks(struct member *member)
+{
+	struct crowd *crowd = member->crowd;
+	size_t size = crowd->block_size, mine = rng_below(&member->rng, BLOCKS / THREADS);
+	uint64_t block = mine * THREADS + member->number, *key = &member->key[mine];
+	uint32_t dice = rng_below(&member->rng, 100);
+
+	if (dice < 20) {
+		read_whole(member, rng_below(&member->rng, BLOCKS));
+	} else if (dice < 40) {
+		check_own(member, block, *key);
+	} else if (dice < 50) {
+		discard(member, block);
+		*key = 0;
+	} else {
+		uint64_t new = stamp_key(rng_below(&member->rng, 4), rng_next(&member->rng) >> 4);
+
+		stamp_fill(member->bytes, size, new);
+		errno = 0;
+		if (zram_pwrite(crowd->zram, member->bytes, size, block * size) == (ssize_t)size) {
+			atomic_fetch_add(&crowd->written, 1);
+			*key = new;
+		} else {
+			atomic_fetch_add(&crowd->refused, 1);
+			if (errno != ENOSPC)
+				complain(crowd, "cannot write its own", block);
+			check_own(member, block, *key);
+		}
+	}
+}
+
+/* Limits that are now too low, now none. */
+static void *limit(void *data)
+{
+	struct crowd *crowd = data;
+	struct rng rng = rng_seeded(form.seed);
+	struct zram_stats stats;
+	char value[32];
+
+	while (!atomic_load(&crowd->done)) {
+		zram_get_stats(crowd->zram, &stats);
+		snprintf(value, sizeof(value), "%" PRIu64,
+			 stats.mem_used_total / 100 * rng_between(&rng, 60, 140));
+		if (zram_set(crowd->zram, "mem_limit", value))
+			complain(crowd, "cannot set a limit", 0);
+		for (int i = 0; i < 10; i++)
+			sched_yield();
+		zram_compact(crowd->zram);
+		if (zram_set(crowd->zram, "mem_limit", "0"))
+			complain(crowd, "cannot lift the limit", 0);
+		atomic_fetch_add(&crowd->looks, 1);
+		sched_yield();
+	}
+	return NULL;
+}
+
+static void a_refused_write_leaves_what_was_there(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < COUNT_OF(stores); i++)
+		share_a_store(&stores[i], step_on_own_blocks, limit);
+	assert_true(refused > 0);
+}
+
+/* --- fork --- */
+
+/* ThreadSanitizer would end a child that starts after threads were. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "die_after_fork=0";
+}
+
+/* A child may not call into the store; that it exists does no harm. */
+static void *fork_and_exit(void *data)
+{
+	struct crowd *crowd = data;
+	int status;
+
+	while (!atomic_load(&crowd->done)) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			_exit(0);
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+			complain(crowd, "a child", 0);
+		atomic_fetch_add(&crowd->looks, 1);
+	}
+	return NULL;
+}
+
+static void the_parent_goes_on_after_fork(void **state)
+{
+	(void)state;
+	share_a_store(&stores[0], step_on_own_blocks, fork_and_exit);
 }
 
 /* Sizes from half to all of the store; what was cut off reads as zeros or is refused. */
 static void *resize(void *data)
 {
 	struct crowd *crowd = data;
-	struct rng rng = rng_seeded(seed);
+	struct rng rng = rng_seeded(form.seed);
 
 	while (!atomic_load(&crowd->done)) {
 		uint64_t blocks = rng_between(&rng, BLOCKS / 2, BLOCKS);
@@ -289,7 +431,7 @@ static void *look_and_tune(void *data)
 {
 	static const char *const values[] = { "1", "2", "5", "256" };
 	struct crowd *crowd = data;
-	struct rng rng = rng_seeded(seed);
+	struct rng rng = rng_seeded(form.seed);
 	char value[65536];
 
 	while (!atomic_load(&crowd->done)) {
@@ -329,14 +471,21 @@ int main(int argc, char **argv)
 		cmocka_unit_test(no_reader_sees_a_mixture),
 		cmocka_unit_test(readers_of_a_block_that_is_replaced_see_the_old_or_the_new),
 		cmocka_unit_test(parts_of_one_block_do_not_undo_each_other),
+		cmocka_unit_test(a_refused_write_leaves_what_was_there),
+		cmocka_unit_test(the_parent_goes_on_after_fork),
 		cmocka_unit_test(the_size_changes_and_the_store_is_reset_under_load),
 		cmocka_unit_test(the_store_is_looked_at_and_tuned_under_load),
 	};
 
-	if (argc > 1)
-		operations = strtoul(argv[1], NULL, 0);
-	if (argc > 2)
-		seed = strtoull(argv[2], NULL, 0);
-	print_message("%lu operations a thread, seed %" PRIu64 "\n", operations, seed);
-	return cmocka_run_group_tests_name("zram-threads", tests, NULL, NULL);
+	int failed;
+
+	form = form_parse(argc, argv, UNDER_TSAN || UNDER_ASAN || ZS_DEBUG ? 30000 : 200000);
+	do {
+		print_message("%d threads x %lu operations, seed %" PRIu64 "\n", THREADS,
+			      form.count, form.seed);
+		moved = refused = 0;
+		failed = cmocka_run_group_tests_name("zram-threads", tests, NULL, NULL);
+		print_message("%" PRIu64 " objects moved in all\n", moved);
+	} while (!failed && moved && form_again(&form));
+	return failed || !moved;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 /*
- * A stand-in for the part of cmocka that the tests use, for builds for which
- * there is no cmocka: distributions have no 32-bit one beside the 64-bit one.
+ * A stand-in for the part of cmocka that the tests use, for builds for another machine or
+ * another C library: distributions have cmocka for their own only.
  * Prints the same lines. One source file of a program defines what is shared:
  * weak symbols, so that it does not matter which.
  */
@@ -33,6 +33,7 @@ extern jmp_buf standin_end_of_test;
 STANDIN jmp_buf standin_end_of_test;
 
 #define cmocka_unit_test(test) { #test, test, NULL, NULL, NULL }
+#define cmocka_unit_test_setup_teardown(test, setup, teardown) { #test, test, setup, teardown, NULL }
 #define cmocka_run_group_tests_name(name, tests, setup, teardown) \
 	standin_run(tests, sizeof(tests) / sizeof((tests)[0]), setup, teardown)
 
