@@ -73,9 +73,10 @@ void zs_lock_all(struct zs_pool *pool)
 
 void zs_unlock_all(struct zs_pool *pool)
 {
-	zs_unlock(&pool->lock);
+	/* The pool's last: after it there may be shards that were not locked. */
 	for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s))
 		zs_unlock_any(&s->lock);
+	zs_unlock(&pool->lock);
 #if ZS_DEBUG
 	zs_debug_unlock_all(pool);
 #endif
