@@ -9,6 +9,7 @@ PREFIX = /usr/local
 DESTDIR =
 ARGS =
 QUICK =
+SECONDS = 3600
 MIB = 512
 FILES = /usr
 
@@ -21,6 +22,7 @@ help:
 	@echo '                   (ARGS="--algorithm zstd ...", MIB=512, FILES=/usr)'
 	@echo 'make demo          build, then pack real files into a pool (ARGS="file ...")'
 	@echo 'make check         all deterministic tests, in several builds'
+	@echo 'make soak          their long form, for SECONDS=$(SECONDS)'
 	@echo 'make bench         speed against other allocators, kernel zram, nbdkit (QUICK=1: a short run)'
 	@echo 'make lint          formatting, static analysis, manual pages, licence lines, ...'
 	@echo 'make format        bring the C files into the form that make lint asks for'
@@ -42,6 +44,9 @@ demo: all
 
 check: deps-check
 	@BUILD=$(BUILD) scripts/check
+
+soak: deps-check
+	@BUILD=$(BUILD) scripts/soak $(SECONDS)
 
 lint: deps-lint
 	@scripts/lint
@@ -77,5 +82,5 @@ deps-lint:
 deps-bench:
 	@scripts/deps build bench
 
-.PHONY: all help run demo check lint format bench install clean \
+.PHONY: all help run demo check soak lint format bench install clean \
 	deps-build deps-run deps-check deps-lint deps-bench
