@@ -183,10 +183,14 @@ ends_with_parent() {
 	kill -s KILL "$server"
 	wait "$server" 2>/dev/null
 	server=''
-	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-		kill -0 "$child" 2>/dev/null || return 0
+	for _ in $(seq 200); do
+		# Who has ended may wait for init to take note of it.
+		case $(ps -o stat= -p "$child") in
+		'' | Z*) return 0 ;;
+		esac
 		sleep 0.1
 	done
+	ps -o pid,ppid,stat,args -p "$child"
 	return 1
 }
 
