@@ -14,7 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "core/core.h"
+#include "core/quick.h"
 
 enum { VICTIM_BYTES = 100, SLOTS_OF_A_PAGE = 40 };
 

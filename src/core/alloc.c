@@ -2,7 +2,7 @@
 /*
  * zs_malloc() and zs_free(): which class, which shard, a slot, a handle.
  */
-#include "core/core.h"
+#include "core/quick.h"
 
 /* --- classes open as they pay --- */
 
@@ -73,7 +73,7 @@ static bool may_give(const struct zs_pool *pool, const struct shard *shard, unsi
 static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, size_t size,
 		     enum growth growth, zs_handle *handle)
 {
-	uint32_t opened, loc;
+	uint32_t opened, loc, *entry;
 	int error;
 
 	zs_lock(pool, &shard->lock);
@@ -94,8 +94,8 @@ static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, 
 		zs_unlock(&shard->lock);
 		return error;
 	}
-	*handle = zs_handle_take(pool, shard, loc);
-	if (unlikely(++shard->allocations % 64 == 0))
+	*handle = zs_handle_take(pool, shard, loc, &entry);
+	if (unlikely(shard->allocations++ % 64 == 0))
 		zs_forget_peak(pool);
 #if ZS_DEBUG
 	zs_debug_alloc(&(struct debug_slot){ pool, &shard->class[target],
@@ -237,6 +237,41 @@ static void note_collision(const struct zs_pool *pool, struct run *run)
 		store_relaxed(&run->collisions, collisions + 1);
 }
 
+/*
+ * What nearly every call is: the shard that is tried first has the class open, a zspage with
+ * room and a handle. Returns 0 if not, and then has done nothing.
+ */
+static ALWAYS_INLINE zs_handle malloc_quickly(struct zs_pool *pool, size_t size, bool alone)
+{
+	unsigned class = zs_class_of(pool, size);
+	struct run *run = &pool->runs[class / SHARD_CLASSES];
+	uint32_t hint = atomic_load_explicit(&run->hint[lane_of(run)], memory_order_acquire);
+	struct shard *shard = zs_shard(pool, hint);
+	zs_handle handle = 0;
+	uint32_t loc, *entry;
+
+	if (unlikely(!hint) || unlikely(!alone && load_relaxed(&shard->lock.held)))
+		return 0;
+	if (!alone)
+		zs_lock(pool, &shard->lock);
+	class %= SHARD_CLASSES;
+	if (likely(shard->open >> class & 1) && likely(zs_has_handle(pool, shard)) &&
+	    likely(!zs_wants_compaction(shard)) && likely((shard->allocations + 1) % 64)) {
+		const struct zspage *zspage = zs_take_room(pool, shard, class, &loc);
+
+		if (likely(zspage)) {
+			handle = zs_handle_take(pool, shard, loc, &entry);
+			shard->allocations++;
+			if (alone && pool->contiguous)
+				zs_remember(pool, handle, entry, shard, zspage,
+					    loc & (MAX_SLOTS - 1));
+		}
+	}
+	if (!alone)
+		zs_unlock(&shard->lock);
+	return handle;
+}
+
 static int malloc_of_class(struct zs_pool *pool, unsigned class, size_t size, zs_handle *handle)
 {
 	struct request request = {
@@ -291,14 +326,12 @@ static int malloc_the_last(struct zs_pool *pool, unsigned class, size_t size, zs
 	return malloc_anywhere(pool, class, size, handle) == ZS_OK ? ZS_OK : error;
 }
 
-zs_handle zs_malloc(struct zs_pool *pool, size_t size)
+static NOINLINE zs_handle malloc_locked(struct zs_pool *pool, size_t size)
 {
-	zs_handle handle = 0;
+	zs_handle handle = ZS_DEBUG ? 0 : malloc_quickly(pool, size, false);
 
-	if (unlikely(size - 1 >= pool->max_object_size)) {
-		zs_fail(pool, size ? ZS_EMSGSIZE : ZS_EINVAL);
-		return 0;
-	}
+	if (likely(handle))
+		return handle;
 	unsigned class = zs_class_of(pool, size);
 	int error = malloc_of_class(pool, class, size, &handle);
 	if (unlikely(error))
@@ -308,9 +341,57 @@ zs_handle zs_malloc(struct zs_pool *pool, size_t size)
 	return handle;
 }
 
+zs_handle zs_malloc(struct zs_pool *pool, size_t size)
+{
+	if (unlikely(size - 1 >= pool->max_object_size)) {
+		zs_fail(pool, size ? ZS_EMSGSIZE : ZS_EINVAL);
+		return 0;
+	}
+	zs_handle handle = zs_is_alone(pool) ? malloc_quickly(pool, size, true) : 0;
+	return likely(handle) ? handle : malloc_locked(pool, size);
+}
+
 /* --- freeing --- */
 
-void zs_free(struct zs_pool *pool, zs_handle handle)
+static NOINLINE void compact_a_step(struct zs_pool *pool, struct shard *shard)
+{
+	zs_lock(pool, &shard->lock);
+	zs_compact_step_auto(pool, shard);
+	zs_unlock(&shard->lock);
+}
+
+/*
+ * What nearly every call is, for one who is alone: neither the object's zspage nor its block of
+ * handles becomes another for it. Returns false if not, and then has done nothing.
+ */
+static ALWAYS_INLINE bool free_alone(struct zs_pool *pool, zs_handle handle)
+{
+	struct zs_object object;
+
+	if (unlikely(!zs_find_alone(pool, handle, &object)))
+		return false;
+	uint32_t loc = *object.entry & (LOC_MASK | PIN_MASK), index = loc >> SLOT_BITS;
+	unsigned slot = loc & (MAX_SLOTS - 1);
+	struct shard *shard = object.shard;
+	/* With pins above it the number is none: a mapped object is not freed. */
+	if (unlikely(index >= shard->nzspages) ||
+	    unlikely(*zs_table(pool, shard, index) & ZTAB_FREE))
+		return false;
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+	if (unlikely(slot >= zspage->limit) ||
+	    unlikely(!(zspage->map[slot / 64] >> slot % 64 & 1)) || unlikely(zspage->inuse == 1) ||
+	    unlikely(!zs_keeps_store(pool, shard, object.block)))
+		return false;
+	store_relaxed(&pool->recent.handle, 0);
+	zs_handle_drop(shard, object.block, object.index);
+	zs_give_slot(shard, &shard->class[zspage->class], zspage, slot);
+	zs_regroup(pool, shard, index, zspage);
+	if (unlikely(zs_wants_compaction(shard)))
+		compact_a_step(pool, shard);
+	return true;
+}
+
+static NOINLINE void free_locked(struct zs_pool *pool, zs_handle handle)
 {
 	struct zs_object object;
 
@@ -353,4 +434,11 @@ void zs_free(struct zs_pool *pool, zs_handle handle)
 	if (unlikely(zs_wants_compaction(shard)))
 		zs_compact_step_auto(pool, shard);
 	zs_unlock(&shard->lock);
+}
+
+void zs_free(struct zs_pool *pool, zs_handle handle)
+{
+	if (!zs_is_alone(pool) || unlikely(pool->zero_on_free) ||
+	    unlikely(!free_alone(pool, handle)))
+		free_locked(pool, handle);
 }

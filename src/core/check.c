@@ -3,7 +3,7 @@
  * zs_check(): recomputes from the bitmaps and the handle entries everything that
  * the pool believes of itself, and compares. All locks are held.
  */
-#include "core/core.h"
+#include "core/quick.h"
 #include "core/text.h"
 
 struct check {
@@ -73,6 +73,7 @@ uint64_t zs_sum_of_constants(const struct zs_pool *pool)
 	uint64_t name[NAME_BYTES];
 	const uint64_t values[] = {
 		NUMBER(pool->port),
+		NUMBER(pool->alone),
 		pool->page_size,
 		pool->page_shift,
 		pool->contiguous,
@@ -84,11 +85,20 @@ uint64_t zs_sum_of_constants(const struct zs_pool *pool)
 		pool->nclasses,
 		pool->nruns,
 		pool->ztab_shift,
+		pool->ztab_mask,
+		NUMBER(pool->meta_base),
+		NUMBER(pool->data_base),
+		pool->range_bytes,
 		pool->block_handles,
 		pool->handle_bits,
 		pool->gen_pos,
 		pool->tag_pos,
 		pool->tag_bits,
+		pool->gen_mask,
+		pool->ref_mask,
+		pool->short_tag,
+		pool->low_mask,
+		pool->tag_mask,
 		pool->tag_factor,
 		pool->secret,
 		NUMBER(pool->chunk_lists),
@@ -113,8 +123,9 @@ uint64_t zs_sum_of_constants(const struct zs_pool *pool)
 uint64_t zs_sum_of_port(const struct zs_port *port)
 {
 	const uint64_t values[] = {
-		NUMBER(port->ops), port->page_size,         NUMBER(port->meta_base),
-		port->meta_pages,  NUMBER(port->data_base), NUMBER(port->pool_memory),
+		NUMBER(port->ops),   port->page_size,         NUMBER(port->meta_base),
+		port->meta_pages,    NUMBER(port->data_base), NUMBER(port->pool_memory),
+		NUMBER(port->alone),
 	};
 
 	return sum_of(values, sizeof(values) / sizeof(values[0]));
@@ -184,7 +195,7 @@ static void check_zeroed(struct check *check, const struct size_class *class, ui
 static void add_places(struct check *check, const struct size_class *class,
 		       const struct zspage *zspage)
 {
-	const uint32_t *list = (const uint32_t *)(const void *)(zspage->map + class->map_words);
+	const uint32_t *list = (const uint32_t *)(const void *)(zspage->map + zs_map_words(class));
 
 	if (check->pool->contiguous)
 		check->places += zs_mix(zspage->range);
@@ -196,21 +207,25 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 			 struct sums *sums)
 {
 	const struct size_class *class = &check->shard->class[zspage->class];
-	unsigned all = bits_below(zspage, class->map_words, class->map_words * 64u);
+	unsigned all = bits_below(zspage, zs_map_words(class), zs_map_words(class) * 64u);
 	unsigned real = zs_real_slots(check->pool, class, zspage);
-	unsigned low = bits_below(zspage, class->map_words, zspage->limit);
+	unsigned low = bits_below(zspage, zs_map_words(class), zspage->limit);
 	bool source = zspage->flags & ZSPAGE_SOURCE;
 
 	expect(check, all == zspage->inuse, "inuse is not the number of bits in the map", "zspage",
 	       index);
-	expect(check, bits_below(zspage, class->map_words, real) == all,
+	expect(check, bits_below(zspage, zs_map_words(class), real) == all,
 	       "a slot is in use where no page is", "zspage", index);
+	expect(check, zspage->size == class->size, "size is not that of its class", "zspage",
+	       index);
 	expect(check, zspage->pages <= class->pages_per_zspage, "more pages than the class allows",
 	       "zspage", index);
 	expect(check, source ? zspage->limit <= real : zspage->limit == real,
 	       "limit is not the end of the complete slots", "zspage", index);
 	expect(check, !source || check->shard->pass != PASS_IDLE, "is a source without a pass",
 	       "zspage", index);
+	expect(check, !source || check->shard->sources[index / 32] >> index % 32 & 1,
+	       "is a source that compaction does not see", "zspage", index);
 	expect(check, zspage->room == zspage->limit - low, "room is not the free slots below limit",
 	       "zspage", index);
 	expect(check, zspage->group == zs_group_of(class, zspage), "is in the wrong group",
@@ -274,7 +289,6 @@ static void check_geometry(struct check *check, const struct size_class *class, 
 	expect(check,
 	       class->size == fresh.size && class->slots == fresh.slots &&
 		       class->pages_per_zspage == fresh.pages_per_zspage &&
-		       class->map_words == fresh.map_words &&
 		       class->band_factor == fresh.band_factor,
 	       "geometry changed", "class", index);
 }

@@ -13,7 +13,7 @@
  * held for one step of it, which copies one object at most. Objects that are
  * mapped stay, and their zspages with them.
  */
-#include "core/core.h"
+#include "core/quick.h"
 
 /* --- plan --- */
 
@@ -25,7 +25,7 @@ static unsigned count_from(const struct size_class *class, const struct zspage *
 	if (from >= class->slots)
 		return 0;
 	count = bit_count64(zspage->map[w] >> from % 64);
-	for (w++; w < class->map_words; w++)
+	for (w++; w < zs_map_words(class); w++)
 		count += bit_count64(zspage->map[w]);
 	return count;
 }
@@ -62,6 +62,7 @@ static void make_source(struct zs_pool *pool, struct shard *shard, uint32_t inde
 	struct zspage *zspage = zs_zspage(pool, shard, index);
 
 	zspage->flags |= ZSPAGE_SOURCE;
+	shard->sources[index / 32] |= UINT32_C(1) << index % 32;
 	if (zspage->flags & ZSPAGE_KEPT) {
 		zspage->flags &= (uint8_t)~ZSPAGE_KEPT;
 		atomic_fetch_sub(&pool->kept_pages, zspage->pages);
@@ -196,6 +197,7 @@ static bool begin_pass(struct zs_pool *pool, struct shard *shard)
 {
 	uint64_t gain = 0;
 
+	__builtin_memset(shard->sources, 0, sizeof(shard->sources));
 	for (unsigned class = 0; class < SHARD_CLASSES; class ++) {
 		if (shard->class[class].room)
 			gain += plan_class(pool, shard, class, true);
@@ -228,7 +230,7 @@ static bool move_object(struct zs_pool *pool, struct shard *shard, uint32_t *ent
 	struct zspage *source = zs_zspage(pool, shard, from >> SLOT_BITS);
 	struct size_class *class = &shard->class[source->class];
 
-	if (!zs_slot_move_target(pool, shard, source->class, &to))
+	if (!zs_take_room(pool, shard, source->class, &to))
 		return false;
 	zs_slot_copy(pool, class, zs_zspage(pool, shard, to >> SLOT_BITS), to & (MAX_SLOTS - 1),
 		     source, from & (MAX_SLOTS - 1));
@@ -239,6 +241,14 @@ static bool move_object(struct zs_pool *pool, struct shard *shard, uint32_t *ent
 	shard->moved_objects++;
 	*empty = zs_slot_free(pool, shard, from);
 	return true;
+}
+
+/* Whether an entry's object may have to be moved: most are not even in a source. */
+static inline bool is_in_source(const struct shard *shard, uint32_t entry)
+{
+	uint32_t index = entry >> SLOT_BITS & (MAX_ZSPAGES - 1);
+
+	return shard->sources[index / 32] >> index % 32 & 1;
 }
 
 /* Whether an entry's object is to be moved; notes the mapped ones. */
@@ -259,6 +269,29 @@ static bool is_to_move(const struct zs_pool *pool, struct shard *shard, uint32_t
 }
 
 /*
+ * The entry of the first object from index *index on that is to be moved, NULL if the
+ * block has none. Goes over the entries as they lie: nearly all are of other zspages.
+ */
+static uint32_t *next_to_move(const struct zs_pool *pool, struct shard *shard,
+			      struct handle_block *block, struct step *step, unsigned *index)
+{
+	bool packed = block->cap != pool->block_handles;
+	uint32_t *store = zs_ptr(pool, load_relaxed(&block->store));
+	uint32_t *entry = packed ? zs_packed_entry(pool, block, *index) : store + *index;
+	const uint32_t *end = store + (packed ? block->nlive : block->cap);
+
+	for (; entry < end; entry++) {
+		if (likely(!is_in_source(shard, *entry)))
+			continue;
+		unsigned at = (unsigned)(entry - store);
+		*index = packed ? zs_nth_live(block, at) : at;
+		if (zs_is_live(block, *index) && is_to_move(pool, shard, *entry, step))
+			return entry;
+	}
+	return NULL;
+}
+
+/*
  * Visits the entries of the block under the cursor up to the first that can be
  * moved. The emptied zspage, if any, is released without the lock.
  */
@@ -273,13 +306,10 @@ static void scan_block(struct zs_pool *pool, struct shard *shard, struct step *s
 	struct handle_block *block = zs_block(pool, shard->cursor);
 	if (shard->cursor_index == 0)
 		zs_block_pack(pool, block);
-	for (unsigned i = shard->cursor_index; i < pool->block_handles; i++) {
-		if (!zs_is_live(block, i))
-			continue;
-		uint32_t *entry = zs_entry(pool, block, i);
+	uint32_t *entry;
+	for (unsigned i = shard->cursor_index;
+	     i < pool->block_handles && (entry = next_to_move(pool, shard, block, step, &i)); i++) {
 		zs_ref empty = 0;
-		if (!is_to_move(pool, shard, *entry, step))
-			continue;
 		const struct size_class *class =
 			&shard->class[zs_zspage(pool, shard, (*entry & LOC_MASK) >> SLOT_BITS)
 					      ->class];

@@ -29,8 +29,16 @@
 #define ZS_DEBUG 0
 #endif
 
+/* Bytes behind each object; those that come first, and never change. */
+#define ZS_FOOTER (ZS_DEBUG ? 16u : 0u)
+#define ZS_CANARY (ZS_DEBUG ? 4u : 0u)
+
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* For what is short once its callers are known. */
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+#define NOINLINE      __attribute__((noinline))
 
 /*
  * A chunk of metadata: its distance from meta_base in units of 8 bytes. 0: none.
@@ -95,12 +103,9 @@ enum meta_kind {
  * generation, tag. What there can be of metadata decides on the division, as in a
  * short handle every bit that a reference leaves over counts.
  */
-#define INDEX_BITS        7u
-#define LIFE_BITS         20u
-#define GEN_POS(pool)     ((pool)->gen_pos)
-#define TAG_POS(pool)     ((pool)->tag_pos)
-#define TAG_BITS(pool)    ((pool)->tag_bits)
-#define GEN_BITS_IN(pool) (TAG_POS(pool) - GEN_POS(pool))
+#define INDEX_BITS 7u
+#define INDEX_MASK ((1u << INDEX_BITS) - 1)
+#define LIFE_BITS  20u
 
 #define LIVE_WORDS ((BLOCK_HANDLES_MAX + 31) / 32)
 
@@ -116,7 +121,7 @@ struct handle_block {
 	_Atomic uint32_t store; /* uint32_t[cap]; cap == handles per block: indexed, less: packed */
 	_Atomic uint32_t key;   /* of this life of the block, goes into the tags of its handles */
 	uint8_t cap;
-	uint8_t gen;    /* no entry that the store does not hold was ever of a later generation */
+	uint8_t gen; /* no entry that the store does not hold was ever of a later generation: see spread() */
 	uint16_t nlive; /* == bits in live, <= cap */
 	uint32_t live[LIVE_WORDS];
 };
@@ -156,8 +161,8 @@ struct zspage {
 	uint8_t group;
 	uint8_t pages;
 	uint8_t flags;
-	uint16_t hint; /* all words of map below it are full up to limit */
-	uint32_t unused;
+	uint16_t hint;  /* all words of map below it are full up to limit */
+	uint32_t size;  /* of its class */
 	uint64_t map[]; /* a bit a slot, 1: in use; then, scattered habitat: uint32_t page[] */
 };
 
@@ -169,15 +174,14 @@ struct zspage {
 /* One size class of a shard. room, inuse: slots; sums over its zspages. */
 struct size_class {
 	uint32_t size;
-	uint16_t slots; /* a zspage */
-	uint16_t pages_per_zspage;
-	uint16_t map_words;   /* uint64_t a zspage */
-	uint16_t groups;      /* bit g: list g is not empty */
 	uint32_t band_factor; /* inuse * band_factor >> 16 is the band */
 	uint32_t inuse;
 	uint32_t room;
-	uint32_t nzspages;
 	uint32_t npages; /* real */
+	uint16_t slots;  /* a zspage */
+	uint16_t pages_per_zspage;
+	uint16_t groups; /* bit g: list g is not empty */
+	uint16_t nzspages;
 	uint16_t head[NR_GROUPS];
 };
 
@@ -224,10 +228,11 @@ struct shard {
 	uint16_t free_zspage; /* index + 1 of an unused table entry, which holds the next one */
 	zs_ref ztab[ZTAB_CHUNKS];
 	/* the compaction pass under way */
-	uint8_t pass;           /* enum pass_state */
-	zs_ref cursor;          /* PASS_SCAN: the block to visit next */
-	uint32_t cursor_index;  /* PASS_SCAN: index in it; PASS_TRIM: zspage to look at next */
-	bool met_pinned;        /* some zspage has ZSPAGE_PINNED */
+	uint8_t pass;          /* enum pass_state */
+	zs_ref cursor;         /* PASS_SCAN: the block to visit next */
+	uint32_t cursor_index; /* PASS_SCAN: index in it; PASS_TRIM: zspage to look at next */
+	bool met_pinned;       /* some zspage has ZSPAGE_PINNED */
+	uint32_t sources[MAX_ZSPAGES / 32]; /* bit z: zspage z became a source in this pass */
 	uint32_t to_move;       /* objects at or above the limit of their zspage, a source */
 	uint64_t settled_bytes; /* room_bytes that the last pass could not help, or less */
 	uint64_t trigger_bytes; /* room_bytes at which automatic compaction looks again; 0 during a pass */
@@ -263,11 +268,36 @@ struct run {
 	_Atomic uint32_t collisions;  /* mallocs that found the shard locked, up to SPREAD_AFTER */
 };
 
+/*
+ * The object that was mapped or allocated last, by a program of one thread: it is mapped and
+ * unmapped next. Whoever takes a lock may move or free objects: nothing is known any more.
+ */
+struct recent {
+	_Atomic zs_handle handle; /* 0: none */
+	uint32_t *entry;
+	struct shard *shard;
+	char *address;
+};
+
 struct zs_pool {
+	const char *alone; /* port->alone; only who is may go by it, and for one call */
+	struct recent recent;
+	/* What every call needs; constant. */
+	char *meta_base, *data_base; /* the port's */
+	size_t range_bytes;
+	uint32_t ref_mask; /* handles: see lay_out_handles() */
+	uint32_t gen_mask;
+	uint64_t low_mask; /* what a tag is computed from */
+	uint64_t tag_mask, tag_factor;
+	uint32_t secret;
+	unsigned gen_pos;
+	unsigned block_handles;         /* as many as leave the least of a page over */
+	unsigned ztab_shift, ztab_mask; /* zspages a chunk of a shard's table */
+	bool short_tag;                 /* a handle's block has to be found where blocks are */
+	bool contiguous;
 	struct zs_port *port;
 	size_t page_size;
 	unsigned page_shift;
-	bool contiguous;
 	bool zero_on_free; /* what holds no object holds zeros: slots, map buffers */
 	/* size classes; constant */
 	size_t max_object_size;
@@ -276,13 +306,8 @@ struct zs_pool {
 	unsigned min_class; /* below it a page would have more than MAX_SLOTS slots */
 	unsigned nclasses;
 	unsigned nruns;
-	unsigned ztab_shift; /* zspages a chunk of a shard's table */
-	/* handles; constant */
-	unsigned block_handles; /* as many as leave the least of a page over */
 	unsigned handle_bits;
-	unsigned gen_pos, tag_pos, tag_bits; /* see GEN_POS(), TAG_POS() */
-	uint64_t tag_factor;
-	uint32_t secret;
+	unsigned tag_pos, tag_bits;
 	/* counts; a limit of 0 is SIZE_MAX pages */
 	_Atomic size_t limit_pages;
 	_Atomic size_t held_at_limit; /* total_pages when the limit was set */
@@ -327,7 +352,7 @@ struct zs_pool {
 
 static inline void *zs_ptr(const struct zs_pool *pool, zs_ref ref)
 {
-	return pool->port->meta_base + ((size_t)ref << REF_SHIFT);
+	return pool->meta_base + ((size_t)ref << REF_SHIFT);
 }
 
 static inline struct shard *zs_shard(const struct zs_pool *pool, zs_ref ref)
@@ -346,7 +371,7 @@ static inline zs_ref *zs_table(const struct zs_pool *pool, const struct shard *s
 {
 	zs_ref *chunk = zs_ptr(pool, shard->ztab[index >> pool->ztab_shift]);
 
-	return &chunk[index & ((1u << pool->ztab_shift) - 1)];
+	return &chunk[index & pool->ztab_mask];
 }
 
 static inline struct zspage *zs_zspage(const struct zs_pool *pool, const struct shard *shard,
@@ -395,6 +420,9 @@ static inline unsigned bit_count64(uint64_t word)
 
 static inline unsigned bit_first64(uint64_t word)
 {
+#if UINTPTR_MAX > UINT32_MAX
+	return (unsigned)__builtin_ctzll(word);
+#endif
 	uint32_t low = (uint32_t)word;
 
 	return low ? bit_first(low) : 32 + bit_first((uint32_t)(word >> 32));
@@ -419,7 +447,7 @@ static inline uint64_t zs_mix(uint64_t x)
 #define store_relaxed(p, v) atomic_store_explicit(p, v, memory_order_relaxed)
 
 void zs_lock_slow(const struct zs_pool *pool, struct zs_lock *lock);
-void zs_lock_again(const struct zs_pool *pool, struct zs_lock *lock);
+void zs_lock_again(struct zs_pool *pool, struct zs_lock *lock);
 #if ZS_DEBUG
 void zs_debug_lock(const struct zs_pool *pool, const struct zs_lock *lock);
 void zs_debug_unlock(const struct zs_lock *lock);
@@ -429,13 +457,18 @@ void zs_debug_no_lock(const struct zs_pool *pool);
 #endif
 
 /* Without a look at the order of locks: for zs_lock_all(). */
-static inline void zs_lock_any(const struct zs_pool *pool, struct zs_lock *lock)
+static inline void zs_lock_any(struct zs_pool *pool, struct zs_lock *lock)
 {
-	if (unlikely(atomic_exchange_explicit(&lock->held, 1, memory_order_acquire)))
+	if (load_relaxed(&pool->recent.handle))
+		store_relaxed(&pool->recent.handle, 0);
+	/* A locked instruction takes as long as thirty others. */
+	if (likely(*pool->alone))
+		store_relaxed(&lock->held, 1);
+	else if (unlikely(atomic_exchange_explicit(&lock->held, 1, memory_order_acquire)))
 		zs_lock_slow(pool, lock);
 }
 
-static inline void zs_lock(const struct zs_pool *pool, struct zs_lock *lock)
+static inline void zs_lock(struct zs_pool *pool, struct zs_lock *lock)
 {
 #if ZS_DEBUG
 	zs_debug_lock(pool, lock);
@@ -481,7 +514,20 @@ static inline size_t zs_descriptor_bytes(const struct zs_pool *pool, size_t slot
 
 /* sizes.c: which size has which class */
 uint32_t zs_first_open(const struct zs_pool *pool, unsigned run);
-unsigned zs_class_of(const struct zs_pool *pool, size_t size);
+unsigned zs_class_of_units(const struct zs_pool *pool, uint32_t units);
+
+/* Up to so many alignments there is a class to each number of them. */
+#define LINEAR_CLASSES 512u
+
+static inline unsigned zs_class_of(const struct zs_pool *pool, size_t size)
+{
+	uint32_t units =
+		(uint32_t)((size + ZS_FOOTER + pool->alignment - 1) >> pool->alignment_shift);
+
+	if (likely(units <= LINEAR_CLASSES) && likely(units > pool->min_class))
+		return units - 1;
+	return zs_class_of_units(pool, units);
+}
 size_t zs_class_size(const struct zs_pool *pool, unsigned class);
 void zs_init_class(const struct zs_pool *pool, struct size_class *class, unsigned index);
 
@@ -497,8 +543,7 @@ uint32_t zs_meta_magic(const struct zs_pool *pool, enum meta_kind kind, uint32_t
 
 static inline struct meta_page *zs_meta_page(const struct zs_pool *pool, uint32_t page)
 {
-	return (struct meta_page *)(void *)(pool->port->meta_base +
-					    ((size_t)page << pool->page_shift));
+	return (struct meta_page *)(void *)(pool->meta_base + ((size_t)page << pool->page_shift));
 }
 
 /* handle.c */
@@ -512,12 +557,19 @@ struct zs_object {
 	zs_handle handle;
 };
 
-bool zs_find(struct zs_pool *pool, zs_handle handle, struct zs_object *object);
+void zs_misuse(struct zs_pool *pool, enum zs_misuse fault, zs_handle handle); /* misuse.c */
+bool zs_is_place_of_block(const struct zs_pool *pool, zs_ref ref);
 int zs_handle_reserve(struct zs_pool *pool, struct shard *shard);
 void zs_handle_unreserve(struct zs_pool *pool, struct shard *shard);
-zs_handle zs_handle_take(struct zs_pool *pool, struct shard *shard, uint32_t loc);
 void zs_handle_free(struct zs_pool *pool, const struct zs_object *object);
 uint32_t *zs_packed_entry(const struct zs_pool *pool, struct handle_block *block, unsigned index);
+unsigned zs_nth_live(const struct handle_block *block, unsigned n);
+unsigned zs_free_index(const struct zs_pool *pool, const struct handle_block *block, unsigned from);
+
+static inline bool zs_is_live(const struct handle_block *block, unsigned index)
+{
+	return block->live[index / 32] >> index % 32 & 1;
+}
 
 static inline uint32_t *zs_entry(const struct zs_pool *pool, struct handle_block *block,
 				 unsigned index)
@@ -527,30 +579,34 @@ static inline uint32_t *zs_entry(const struct zs_pool *pool, struct handle_block
 	return (uint32_t *)zs_ptr(pool, load_relaxed(&block->store)) + index;
 }
 
+/*
+ * The upper bits of a block's key prove that there is a block, to one who does
+ * not know the pool's secret; the lower ones differ from life to life.
+ */
+static inline uint32_t zs_proof_of(const struct zs_pool *pool, zs_ref ref)
+{
+	return pool->secret ^ ref * UINT32_C(0x9e3779b1);
+}
+
 int zs_pin(struct zs_pool *pool, const struct zs_object *object);
 bool zs_unpin(struct zs_pool *pool, const struct zs_object *object);
 bool zs_is_block(const struct zs_pool *pool, zs_ref ref);
 void zs_block_pack(struct zs_pool *pool, struct handle_block *block);
-zs_handle zs_handle_of(const struct zs_pool *pool, zs_ref ref, unsigned index, uint32_t gen);
 
 static inline uint32_t zs_entry_pins(uint32_t entry)
 {
 	return (entry & PIN_MASK) >> LOC_BITS;
 }
 
-static inline bool zs_is_live(const struct handle_block *block, unsigned index)
-{
-	return block->live[index / 32] >> index % 32 & 1;
-}
-
 /* zspage.c */
 int zs_slot_alloc(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *loc);
-bool zs_slot_move_target(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *loc);
 zs_ref zs_slot_free(struct zs_pool *pool, struct shard *shard, uint32_t loc);
 void zs_restore_source(struct zs_pool *pool, struct shard *shard, uint32_t index);
 zs_ref zs_retire_if_empty(struct zs_pool *pool, struct shard *shard, uint32_t index);
-unsigned zs_group_of(const struct size_class *class, const struct zspage *zspage);
-void zs_regroup(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage);
+void zs_relist(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage,
+	       unsigned group);
+void zs_unkeep(struct zs_pool *pool, struct zspage *zspage);
+
 void zs_zspage_release(struct zs_pool *pool, const struct size_class *class, zs_ref ref);
 void zs_move_limit(struct zs_pool *pool, struct shard *shard, struct zspage *zspage,
 		   unsigned limit);
@@ -572,13 +628,27 @@ void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count);
 void zs_forget_places(struct zs_pool *pool, const struct zs_tail *tail); /* pool lock held */
 size_t zs_drop_kept(struct zs_pool *pool);
 
+/* uint64_t in a zspage's map. */
+static inline unsigned zs_map_words(const struct size_class *class)
+{
+	return (class->slots + 63u) / 64;
+}
+
 /* The scattered habitat's page numbers follow the map. */
 static inline uint32_t *zs_page_list(const struct size_class *class, struct zspage *zspage)
 {
-	return (uint32_t *)(void *)(zspage->map + class->map_words);
+	return (uint32_t *)(void *)(zspage->map + zs_map_words(class));
 }
 
 /* object.c: the bytes of a slot */
+
+/* Where addresses are contiguous: the slot is simply there. */
+static inline char *zs_contiguous_address(const struct zs_pool *pool, const struct zspage *zspage,
+					  unsigned slot)
+{
+	return pool->data_base + zspage->range * pool->range_bytes + (size_t)slot * zspage->size;
+}
+
 char *zs_slot_address(const struct zs_pool *pool, const struct size_class *class,
 		      struct zspage *zspage, unsigned slot);
 bool zs_straddles(const struct zs_pool *pool, const struct size_class *class, unsigned slot);
@@ -613,13 +683,8 @@ static inline bool zs_wants_compaction(const struct shard *shard)
 	return shard->room_bytes > shard->trigger_bytes;
 }
 
-/* misuse.c */
-void zs_misuse(struct zs_pool *pool, enum zs_misuse fault, zs_handle handle);
-
 /* debug.c: what only debug builds do; nothing in others */
 #if ZS_DEBUG
-#define ZS_FOOTER 16u
-#define ZS_CANARY 4u /* bytes of the footer that come first, and never change */
 struct debug_slot {
 	const struct zs_pool *pool;
 	const struct size_class *class;
@@ -634,8 +699,6 @@ bool zs_debug_intact(const struct debug_slot *slot);
 void zs_debug_map(const struct debug_slot *slot, enum zs_mapmode mode, bool first);
 bool zs_debug_ro_intact(const struct debug_slot *slot);
 #else
-#define ZS_FOOTER 0u
-#define ZS_CANARY 0u
 #endif
 
 #endif /* ZS_CORE_H */

@@ -5,37 +5,9 @@
  * pool, for this life of the block, could have computed. Nothing is followed
  * before it has been checked.
  */
-#include "core/core.h"
+#include "core/quick.h"
 
 /* --- handles as numbers --- */
-
-static uint64_t field(uint64_t bits, unsigned pos, unsigned width)
-{
-	return bits >> pos & ((UINT64_C(1) << width) - 1);
-}
-
-static uint64_t tag_of(const struct zs_pool *pool, uint32_t key, uint64_t low)
-{
-	if (!TAG_BITS(pool))
-		return 0;
-	return (low ^ key) * pool->tag_factor >> (64 - TAG_BITS(pool));
-}
-
-static uint64_t tag_in(const struct zs_pool *pool, zs_handle handle)
-{
-	(void)pool;
-	/* The tag may have no bits, its position be that of the word's end. */
-	return (uint64_t)(handle >> (TAG_POS(pool) - 1) >> 1);
-}
-
-/*
- * The upper bits of a block's key prove that there is a block, to one who does
- * not know the pool's secret; the lower ones differ from life to life.
- */
-static uint32_t proof_of(const struct zs_pool *pool, zs_ref ref)
-{
-	return pool->secret ^ ref * UINT32_C(0x9e3779b1);
-}
 
 /* Whether there is a block, in use or free, at a place where one could be. */
 bool zs_is_block(const struct zs_pool *pool, zs_ref ref)
@@ -44,29 +16,7 @@ bool zs_is_block(const struct zs_pool *pool, zs_ref ref)
 
 	return ref && ref < load_relaxed(&pool->meta_end) &&
 	       inside <= pool->page_size - sizeof(struct handle_block) &&
-	       !((load_relaxed(&zs_block(pool, ref)->key) ^ proof_of(pool, ref)) >> LIFE_BITS);
-}
-
-/*
- * What a handle says of its entry's generation. The entries of a block are often of about one
- * generation. Times the factor, indices that differ by one bit are far apart: so one bit of
- * the index that flips shows even where there is no tag.
- */
-#define INDEX_SPREAD 53u
-
-static uint64_t gen_in_handle(const struct zs_pool *pool, unsigned index, uint32_t gen)
-{
-	return (gen + index * INDEX_SPREAD) & ((1u << GEN_BITS_IN(pool)) - 1);
-}
-
-zs_handle zs_handle_of(const struct zs_pool *pool, zs_ref ref, unsigned index, uint32_t gen)
-{
-	uint64_t low = index | (uint64_t)ref << INDEX_BITS |
-		       gen_in_handle(pool, index, gen) << GEN_POS(pool);
-
-	if (!TAG_BITS(pool))
-		return (zs_handle)low;
-	return (zs_handle)(low | tag_of(pool, zs_block(pool, ref)->key, low) << TAG_POS(pool));
+	       !((load_relaxed(&zs_block(pool, ref)->key) ^ zs_proof_of(pool, ref)) >> LIFE_BITS);
 }
 
 /* --- entries --- */
@@ -86,11 +36,19 @@ uint32_t *zs_packed_entry(const struct zs_pool *pool, struct handle_block *block
 	return (uint32_t *)zs_ptr(pool, block->store) + rank(block, index);
 }
 
-/* Why a handle that leads to no live object is wrong. */
-static bool refuse(struct zs_pool *pool, zs_handle handle, enum zs_misuse fault)
+/* The live index that n others are below. */
+unsigned zs_nth_live(const struct handle_block *block, unsigned n)
 {
-	zs_misuse(pool, fault, handle);
-	return false;
+	unsigned w = 0, count;
+
+	while ((count = bit_count(block->live[w])) <= n) {
+		n -= count;
+		w++;
+	}
+	uint32_t live = block->live[w];
+	while (n--)
+		live &= live - 1;
+	return w * 32 + bit_first(live);
 }
 
 /*
@@ -98,81 +56,16 @@ static bool refuse(struct zs_pool *pool, zs_handle handle, enum zs_misuse fault)
  * into. Where the tag is long, and user data is not where metadata is, the
  * block's own proof does.
  */
-static bool is_place_of_block(const struct zs_pool *pool, zs_ref ref)
+bool zs_is_place_of_block(const struct zs_pool *pool, zs_ref ref)
 {
 	size_t offset = (size_t)ref << REF_SHIFT, inside = offset & (pool->page_size - 1);
 	uint32_t page = (uint32_t)(offset >> pool->page_shift);
 
 	if (inside > pool->page_size - sizeof(struct handle_block))
 		return false;
-	if (pool->contiguous && TAG_BITS(pool) >= 16)
-		return true;
 	/* Pages below were never anything but the pool's own. */
 	return page && zs_meta_page(pool, page)->magic == zs_meta_magic(pool, META_BLOCKS, page) &&
 	       inside >= META_HEAD && (inside - META_HEAD) % sizeof(struct handle_block) == 0;
-}
-
-/* The block that a handle was made for, NULL if there is none. Follows nothing unproven. */
-static struct handle_block *block_of(const struct zs_pool *pool, zs_handle handle, uint32_t *key)
-{
-	zs_ref ref = (zs_ref)field(handle, INDEX_BITS, GEN_POS(pool) - INDEX_BITS);
-
-	if (unlikely(ref >= load_relaxed(&pool->meta_end) || !is_place_of_block(pool, ref)))
-		return NULL;
-	struct handle_block *block = zs_block(pool, ref);
-	*key = atomic_load_explicit(&block->key, memory_order_acquire);
-	if (unlikely((*key ^ proof_of(pool, ref)) >> LIFE_BITS))
-		return NULL;
-	return tag_of(pool, *key, field(handle, 0, TAG_POS(pool))) == tag_in(pool, handle) ? block
-											   : NULL;
-}
-
-/*
- * Finds the live object of a handle and locks its shard. If there is none, the
- * misuse is reported and nothing is locked.
- */
-bool zs_find(struct zs_pool *pool, zs_handle handle, struct zs_object *object)
-{
-	uint32_t key;
-	struct handle_block *block = block_of(pool, handle, &key);
-
-	if (unlikely(!block))
-		return refuse(pool, handle, ZS_MISUSE_BAD_HANDLE);
-	/*
-	 * 0: the block is free, but what it was last is still to be read. Another key: its page
-	 * may have been taken for something else just now, and what was read be no shard.
-	 */
-	uint32_t ref = atomic_load_explicit(&block->shard, memory_order_acquire);
-	if (unlikely(!ref || load_relaxed(&block->key) != key))
-		return refuse(pool, handle, ZS_MISUSE_STALE_HANDLE);
-
-	struct shard *shard = zs_shard(pool, ref);
-	unsigned index = (unsigned)field(handle, 0, INDEX_BITS);
-	/* Two cache misses at once: the entry and the lock. */
-	__builtin_prefetch((uint32_t *)zs_ptr(pool, load_relaxed(&block->store)) + index, 1);
-	zs_lock(pool, &shard->lock);
-	/* Only the shard's lock keeps its blocks, so look again. */
-	if (likely(load_relaxed(&block->shard) == ref && load_relaxed(&block->key) == key &&
-		   index < pool->block_handles && zs_is_live(block, index))) {
-		uint32_t *entry = zs_entry(pool, block, index);
-		uint64_t gen = gen_in_handle(pool, index, *entry >> GEN_SHIFT);
-
-		if (likely(gen == field(handle, GEN_POS(pool), GEN_BITS_IN(pool)))) {
-			/* Without debug checks only zs_free() looks: what it does cannot be undone. */
-			if (ZS_DEBUG && !zs_is_object(pool, shard, *entry & LOC_MASK)) {
-				zs_unlock(&shard->lock);
-				return refuse(pool, handle, ZS_MISUSE_CORRUPT);
-			}
-			object->shard = shard;
-			object->block = block;
-			object->index = index;
-			object->entry = entry;
-			object->handle = handle;
-			return true;
-		}
-	}
-	zs_unlock(&shard->lock);
-	return refuse(pool, handle, ZS_MISUSE_STALE_HANDLE);
 }
 
 /* --- blocks --- */
@@ -210,11 +103,27 @@ static uint8_t first_gen(const struct handle_block *block)
 	return (uint8_t)(load_relaxed(&block->key) * UINT32_C(0x85ebca6b) >> (32 - GEN_BITS));
 }
 
+/*
+ * The entries of a block are often of about one generation. Each begins somewhere else, those
+ * of indices that differ by one bit far apart: so one bit of a handle's index that flips shows
+ * even where there is no tag.
+ */
+static uint32_t spread(unsigned index)
+{
+	return index * 53;
+}
+
+/* An entry that holds no object. */
+static uint32_t free_entry(const struct handle_block *block, unsigned index)
+{
+	return (block->gen + spread(index)) << GEN_SHIFT;
+}
+
 /* Notes the generation of an entry that the store is not going to hold. */
-static void note_gen(struct handle_block *block, uint32_t entry)
+static void note_gen(struct handle_block *block, unsigned index, uint32_t entry)
 {
 	uint32_t mask = (1u << GEN_BITS) - 1, first = first_gen(block);
-	uint32_t gen = entry >> GEN_SHIFT;
+	uint32_t gen = ((entry >> GEN_SHIFT) - spread(index)) & mask;
 
 	if (((gen - first) & mask) > ((block->gen - first) & mask))
 		block->gen = (uint8_t)gen;
@@ -239,14 +148,14 @@ static zs_ref new_block(struct zs_pool *pool, struct shard *shard)
 	block->cap = (uint8_t)cap;
 	block->nlive = 0;
 	zs_lock(pool, &pool->lock);
-	store_relaxed(&block->key, proof_of(pool, ref) ^ (++pool->block_lives &
-							  ((UINT32_C(1) << LIFE_BITS) - 1)));
+	store_relaxed(&block->key, zs_proof_of(pool, ref) ^ (++pool->block_lives &
+							     ((UINT32_C(1) << LIFE_BITS) - 1)));
 	zs_unlock(&pool->lock);
 	for (unsigned w = 0; w < LIVE_WORDS; w++)
 		block->live[w] = 0;
 	block->gen = first_gen(block);
 	for (unsigned i = 0; i < cap; i++)
-		((uint32_t *)zs_ptr(pool, store))[i] = (uint32_t)block->gen << GEN_SHIFT;
+		((uint32_t *)zs_ptr(pool, store))[i] = free_entry(block, i);
 	store_relaxed(&block->shard, shard->self);
 	if (shard->blocks)
 		zs_block(pool, shard->blocks)->prev = ref;
@@ -295,7 +204,7 @@ static void shrink_block(struct zs_pool *pool, struct shard *shard, struct handl
 	uint32_t *store = zs_ptr(pool, ref);
 	if (block->cap == pool->block_handles) {
 		for (unsigned i = 0; i < block->cap; i++) {
-			note_gen(block, old[i]);
+			note_gen(block, i, old[i]);
 			if (zs_is_live(block, i))
 				*store++ = old[i];
 		}
@@ -326,7 +235,7 @@ static bool expand_block(struct zs_pool *pool, struct shard *shard, struct handl
 	const uint32_t *old = zs_ptr(pool, block->store);
 	uint32_t *store = zs_ptr(pool, ref);
 	for (unsigned i = 0; i < cap; i++)
-		store[i] = zs_is_live(block, i) ? *old++ : (uint32_t)block->gen << GEN_SHIFT;
+		store[i] = zs_is_live(block, i) ? *old++ : free_entry(block, i);
 	store_free(pool, shard, block->store, block->cap);
 	block->store = ref;
 	block->cap = (uint8_t)cap;
@@ -361,7 +270,7 @@ int zs_handle_reserve(struct zs_pool *pool, struct shard *shard)
 	zs_ref ref = 0;
 
 	shard->hand_cap = (uint8_t)pool->block_handles;
-	if (likely(shard->hand && zs_block(pool, shard->hand)->nlive < pool->block_handles))
+	if (likely(zs_has_handle(pool, shard)))
 		return ZS_OK;
 	if (shard->free_handles > shard->nblocks * pool->block_handles / 32)
 		ref = next_block(pool, shard);
@@ -395,8 +304,7 @@ void zs_handle_unreserve(struct zs_pool *pool, struct shard *shard)
  * The next free index from where the last one was found: going round, each entry
  * rests as long as it can before it is used again.
  */
-static unsigned free_index(const struct zs_pool *pool, const struct handle_block *block,
-			   unsigned from)
+unsigned zs_free_index(const struct zs_pool *pool, const struct handle_block *block, unsigned from)
 {
 	uint32_t beyond = from % 32 ? (UINT32_C(1) << from % 32) - 1 : 0;
 
@@ -410,42 +318,23 @@ static unsigned free_index(const struct zs_pool *pool, const struct handle_block
 	}
 }
 
-/* Never fails after zs_handle_reserve(). */
-zs_handle zs_handle_take(struct zs_pool *pool, struct shard *shard, uint32_t loc)
-{
-	struct handle_block *block = zs_block(pool, shard->hand);
-	unsigned index = free_index(pool, block, shard->hand_index);
-	shard->hand_index = (uint8_t)(index + 1 < pool->block_handles ? index + 1 : 0);
-	uint32_t *entry = (uint32_t *)zs_ptr(pool, block->store) + index;
-	uint32_t gen = (*entry >> GEN_SHIFT) + 1;
-
-	*entry = gen << GEN_SHIFT | loc;
-	block->live[index / 32] |= UINT32_C(1) << index % 32;
-	block->nlive++;
-	shard->free_handles--;
-	shard->objects++;
-	return zs_handle_of(pool, shard->hand, index, gen);
-}
-
 void zs_handle_free(struct zs_pool *pool, const struct zs_object *object)
 {
 	struct handle_block *block = object->block;
 	struct shard *shard = object->shard;
 	uint32_t *store = zs_ptr(pool, block->store);
-	zs_ref ref = (zs_ref)((size_t)((char *)block - pool->port->meta_base) >> REF_SHIFT);
+	zs_ref ref = (zs_ref)((size_t)((char *)block - pool->meta_base) >> REF_SHIFT);
+	bool keeps_store = zs_keeps_store(pool, shard, block);
 
 	if (block->cap != pool->block_handles) {
 		unsigned at = (unsigned)(object->entry - store);
 
-		note_gen(block, *object->entry);
+		note_gen(block, object->index, *object->entry);
 		__builtin_memmove(&store[at], &store[at + 1],
 				  (block->nlive - at - 1u) * sizeof(*store));
 	}
-	block->live[object->index / 32] &= ~(UINT32_C(1) << object->index % 32);
-	block->nlive--;
-	shard->free_handles++;
-	shard->objects--;
-	if (ref == shard->hand)
+	zs_handle_drop(shard, block, object->index);
+	if (keeps_store)
 		return;
 	if (block->nlive == 0)
 		free_block(pool, shard, ref);

@@ -3,7 +3,7 @@
  * Mapping objects: a pin, and an address. Where a slot straddles scattered pages
  * the address is that of a map buffer, filled and written back as the mode asks.
  */
-#include "core/core.h"
+#include "core/quick.h"
 
 /* Where an object is, looked up once its shard is locked. */
 struct place {
@@ -144,14 +144,12 @@ static bool unmap_straddling(struct zs_pool *pool, const struct zs_object *objec
 
 /* --- the calls --- */
 
-void *zs_map_object(struct zs_pool *pool, zs_handle handle, enum zs_mapmode mode)
+/* Any object; its shard is locked. */
+static NOINLINE void *map_found(struct zs_pool *pool, struct zs_object object, enum zs_mapmode mode)
 {
-	struct zs_object object;
 	char *address;
 	int error;
 
-	if (unlikely(!zs_find(pool, handle, &object)))
-		return NULL;
 	struct place place = place_of(pool, &object);
 #if ZS_DEBUG
 	bool first = !zs_entry_pins(*object.entry);
@@ -160,7 +158,7 @@ void *zs_map_object(struct zs_pool *pool, zs_handle handle, enum zs_mapmode mode
 	if (unlikely(error)) {
 		error = ZS_ENOMEM;
 		address = NULL;
-	} else if (unlikely(straddles(pool, &place))) {
+	} else if (straddles(pool, &place)) {
 		address = map_straddling(pool, &object, &place, mode);
 		if (!address) {
 			zs_unpin(pool, &object);
@@ -182,15 +180,68 @@ void *zs_map_object(struct zs_pool *pool, zs_handle handle, enum zs_mapmode mode
 	return address;
 }
 
-/* Takes a pin off; straddling: the map has a buffer. */
-static void unmap(struct zs_pool *pool, zs_handle handle, bool buffered)
+/* Whether a pin is a number in the entry, and an address a sum. */
+static inline bool is_simple(const struct zs_pool *pool, uint32_t entry)
+{
+	return !ZS_DEBUG && likely(pool->contiguous) &&
+	       likely(zs_entry_pins(entry) < PINS_MANY - 1);
+}
+
+static NOINLINE void *map_locked(struct zs_pool *pool, zs_handle handle, enum zs_mapmode mode)
 {
 	struct zs_object object;
+
+	if (unlikely(!zs_find(pool, handle, &object)))
+		return NULL;
+	uint32_t entry = *object.entry;
+	if (unlikely(!is_simple(pool, entry)))
+		return map_found(pool, object, mode);
+	*object.entry = entry + PIN_ONE;
+	object.shard->pinned += zs_entry_pins(entry) == 0;
+	const struct zspage *zspage =
+		zs_zspage(pool, object.shard, (entry & LOC_MASK) >> SLOT_BITS);
+	char *address = zs_contiguous_address(pool, zspage, entry & (MAX_SLOTS - 1));
+	zs_unlock(&object.shard->lock);
+	return address;
+}
+
+/* Maps an object that is not mapped, for one who is alone; NULL if there is more to it. */
+static ALWAYS_INLINE void *map_alone(struct zs_pool *pool, zs_handle handle)
+{
+	if (!zs_is_recent(pool, handle)) {
+		struct zs_object object;
+
+		if (unlikely(!zs_find_alone(pool, handle, &object)))
+			return NULL;
+		uint32_t entry = *object.entry;
+		if (unlikely(entry & PIN_MASK))
+			return NULL;
+		*object.entry = entry + PIN_ONE;
+		object.shard->pinned++;
+		return zs_remember(pool, handle, object.entry, object.shard,
+				   zs_zspage(pool, object.shard, (entry & LOC_MASK) >> SLOT_BITS),
+				   entry & (MAX_SLOTS - 1));
+	}
+	if (unlikely(*pool->recent.entry & PIN_MASK))
+		return NULL;
+	*pool->recent.entry += PIN_ONE;
+	pool->recent.shard->pinned++;
+	return pool->recent.address;
+}
+
+void *zs_map_object(struct zs_pool *pool, zs_handle handle, enum zs_mapmode mode)
+{
+	void *address = zs_is_alone(pool) ? map_alone(pool, handle) : NULL;
+
+	return likely(address) ? address : map_locked(pool, handle, mode);
+}
+
+/* Takes a pin off any object, whose shard is locked; buffered: a straddling one has a buffer. */
+static NOINLINE void unmap_found(struct zs_pool *pool, struct zs_object object, bool buffered)
+{
 	enum zs_misuse fault = ZS_MISUSE_NOT_MAPPED;
 	bool fine = false;
 
-	if (unlikely(!zs_find(pool, handle, &object)))
-		return;
 	if (likely(zs_entry_pins(*object.entry))) {
 		fine = true;
 		if (unlikely(!pool->contiguous) && buffered && !unmap_straddling(pool, &object)) {
@@ -213,7 +264,49 @@ static void unmap(struct zs_pool *pool, zs_handle handle, bool buffered)
 	}
 	zs_unlock(&object.shard->lock);
 	if (unlikely(!fine))
-		zs_misuse(pool, fault, handle);
+		zs_misuse(pool, fault, object.handle);
+}
+
+static NOINLINE void unmap_locked(struct zs_pool *pool, zs_handle handle, bool buffered)
+{
+	struct zs_object object;
+
+	if (unlikely(!zs_find(pool, handle, &object)))
+		return;
+	uint32_t entry = *object.entry, pins = zs_entry_pins(entry);
+	if (unlikely(!is_simple(pool, entry)) || unlikely(!pins)) {
+		unmap_found(pool, object, buffered);
+		return;
+	}
+	*object.entry = entry - PIN_ONE;
+	object.shard->pinned -= pins == 1;
+	zs_unlock(&object.shard->lock);
+}
+
+/* Takes the only pin off an object that one who is alone has mapped; false if it is another. */
+static ALWAYS_INLINE bool unmap_alone(struct zs_pool *pool, zs_handle handle)
+{
+	if (!zs_is_recent(pool, handle)) {
+		struct zs_object object;
+
+		if (unlikely(!zs_find_alone(pool, handle, &object)) ||
+		    unlikely((*object.entry & PIN_MASK) != PIN_ONE))
+			return false;
+		*object.entry -= PIN_ONE;
+		object.shard->pinned--;
+		return true;
+	}
+	if (unlikely((*pool->recent.entry & PIN_MASK) != PIN_ONE))
+		return false;
+	*pool->recent.entry -= PIN_ONE;
+	pool->recent.shard->pinned--;
+	return true;
+}
+
+static ALWAYS_INLINE void unmap(struct zs_pool *pool, zs_handle handle, bool buffered)
+{
+	if (!zs_is_alone(pool) || unlikely(!unmap_alone(pool, handle)))
+		unmap_locked(pool, handle, buffered);
 }
 
 void zs_unmap_object(struct zs_pool *pool, zs_handle handle)
@@ -224,7 +317,10 @@ void zs_unmap_object(struct zs_pool *pool, zs_handle handle)
 void *zs_obj_read_begin(struct zs_pool *pool, zs_handle handle, void *local_copy)
 {
 	struct zs_object object;
-	void *address = NULL;
+	void *address = zs_is_alone(pool) ? map_alone(pool, handle) : NULL;
+
+	if (likely(address))
+		return address;
 
 	if (unlikely(!zs_find(pool, handle, &object)))
 		return NULL;

@@ -5,7 +5,7 @@
  * handle blocks have pages of their own kind: what such a block was last is
  * still to be read while it is free. Pool lock.
  */
-#include "core/core.h"
+#include "core/quick.h"
 
 /* Differs by page and pool, and cannot be guessed by one who writes into objects. */
 uint32_t zs_meta_magic(const struct zs_pool *pool, enum meta_kind kind, uint32_t page)
@@ -119,7 +119,7 @@ zs_ref zs_meta_alloc(struct zs_pool *pool, enum meta_kind kind, size_t bytes)
 			list_add(pool, &pool->full_pages, page);
 		}
 		*memory = 0;
-		ref = (zs_ref)((size_t)((char *)memory - pool->port->meta_base) >> REF_SHIFT);
+		ref = (zs_ref)((size_t)((char *)memory - pool->meta_base) >> REF_SHIFT);
 	}
 	zs_unlock(&pool->lock);
 	return ref;

@@ -10,7 +10,7 @@ static char *page_address(const struct zs_pool *pool, const struct size_class *c
 {
 	uint32_t page = zs_page_list(class, zspage)[offset >> pool->page_shift];
 
-	return pool->port->meta_base + ((size_t)page << pool->page_shift) +
+	return pool->meta_base + ((size_t)page << pool->page_shift) +
 	       (offset & (pool->page_size - 1));
 }
 
@@ -29,8 +29,7 @@ char *zs_slot_address(const struct zs_pool *pool, const struct size_class *class
 	size_t offset = (size_t)slot * class->size;
 
 	if (likely(pool->contiguous))
-		return pool->port->data_base +
-		       ((size_t)zspage->range * ZS_RANGE_PAGES << pool->page_shift) + offset;
+		return zs_contiguous_address(pool, zspage, slot);
 	return page_address(pool, class, zspage, offset);
 }
 

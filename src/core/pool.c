@@ -25,7 +25,7 @@ void zs_lock_slow(const struct zs_pool *pool, struct zs_lock *lock)
  * For one who has just released the lock and has more to do: those who wait
  * come first. Who does not come in that time sleeps, or is not running.
  */
-void zs_lock_again(const struct zs_pool *pool, struct zs_lock *lock)
+void zs_lock_again(struct zs_pool *pool, struct zs_lock *lock)
 {
 	for (unsigned tries = 0; load_relaxed(&lock->waiters) && tries < PATIENCE; tries++)
 		pool->port->ops->relax(tries < 100 ? 0 : 100);
@@ -228,8 +228,7 @@ static struct shard *first_of_run(struct zs_pool *pool, unsigned run)
 
 	if (load_relaxed(&pool->runs[run].first))
 		return NULL;
-	init_shard(pool, shard, (zs_ref)((size_t)(memory - pool->port->meta_base) >> REF_SHIFT),
-		   run);
+	init_shard(pool, shard, (zs_ref)((size_t)(memory - pool->meta_base) >> REF_SHIFT), run);
 	publish_shard(pool, shard);
 	return shard;
 }
@@ -400,6 +399,7 @@ static void count_classes(struct zs_pool *pool)
 	pool->nruns = (pool->nclasses + SHARD_CLASSES - 1) / SHARD_CLASSES;
 	pool->map_bytes = align_up(zs_class_size(pool, pool->nclasses - 1), 16);
 	pool->ztab_shift = pool->page_size >= 512 ? 6 : 5;
+	pool->ztab_mask = (1u << pool->ztab_shift) - 1;
 	count_block_handles(pool);
 }
 
@@ -419,6 +419,11 @@ static struct layout lay_out(const struct zs_pool *pool)
 	return l;
 }
 
+static uint64_t bits_below(unsigned bit)
+{
+	return bit < 64 ? (UINT64_C(1) << bit) - 1 : UINT64_MAX;
+}
+
 /*
  * Divides the bits of a handle: index and reference must have theirs, what is
  * left goes to the generation, then to the tag.
@@ -434,6 +439,11 @@ static bool lay_out_handles(struct zs_pool *pool)
 	pool->gen_pos = INDEX_BITS + ref_bits;
 	pool->tag_pos = pool->gen_pos + (left - ref_bits < GEN_BITS ? left - ref_bits : GEN_BITS);
 	pool->tag_bits = pool->handle_bits - pool->tag_pos;
+	pool->ref_mask = (UINT32_C(1) << ref_bits) - 1;
+	pool->gen_mask = (1u << (pool->tag_pos - pool->gen_pos)) - 1;
+	pool->low_mask = bits_below(pool->tag_pos);
+	pool->tag_mask = bits_below(pool->handle_bits) ^ pool->low_mask;
+	pool->short_tag = !pool->contiguous || pool->tag_bits < 16;
 
 	uint64_t chance = pool->port->ops->entropy(pool->port);
 	pool->tag_factor = (chance * UINT64_C(0x9e3779b97f4a7c15) ^ chance >> 29) | 1;
@@ -459,6 +469,10 @@ static int create(const struct zs_pool_options *options, struct zs_pool **create
 	struct zs_pool *pool = (struct zs_pool *)(void *)memory;
 	__builtin_memcpy(pool, &draft, sizeof(*pool));
 	pool->port = port;
+	pool->alone = port->alone;
+	pool->meta_base = port->meta_base;
+	pool->data_base = port->data_base;
+	pool->range_bytes = pool->page_size * ZS_RANGE_PAGES;
 	pool->runs = (struct run *)(void *)(memory + l.runs);
 	pool->buffers = (struct map_buffer *)(void *)(memory + l.buffers);
 	pool->chunk_lists = (uint32_t *)(void *)(memory + l.lists);
@@ -539,7 +553,7 @@ void zs_destroy_pool(struct zs_pool *pool)
 	if (pool->on_leak)
 		report_leaks(pool);
 	bool zeroed = pool->zero_on_free && !pool->contiguous;
-	char *memory = pool->port->meta_base;
+	char *memory = pool->meta_base;
 	size_t bytes = (size_t)pool->port->meta_pages << pool->page_shift;
 	/* Where the memory stays, a handle used now is refused, as long as nobody writes there. */
 	store_relaxed(&pool->meta_end, 0);

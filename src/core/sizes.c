@@ -6,13 +6,10 @@
  */
 #include "core/core.h"
 
-#define LINEAR_CLASSES 512u
-#define OCTAVE_SHIFT   8 /* classes a doubling, as a shift */
+#define OCTAVE_SHIFT 8 /* classes a doubling, as a shift */
 
-unsigned zs_class_of(const struct zs_pool *pool, size_t size)
+unsigned zs_class_of_units(const struct zs_pool *pool, uint32_t units)
 {
-	uint32_t units =
-		(uint32_t)((size + ZS_FOOTER + pool->alignment - 1) >> pool->alignment_shift);
 	unsigned class;
 
 	if (likely(units <= LINEAR_CLASSES)) {
@@ -74,7 +71,6 @@ void zs_init_class(const struct zs_pool *pool, struct size_class *class, unsigne
 	class->size = (uint32_t)size;
 	class->pages_per_zspage = (uint16_t)(best_bytes >> pool->page_shift);
 	class->slots = (uint16_t)best_slots;
-	class->map_words = (uint16_t)((best_slots + 63) / 64);
 	class->band_factor = (uint32_t)((10u << 16) / best_slots);
 }
 

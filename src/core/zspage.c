@@ -4,7 +4,7 @@
  * high end, given back. Shard lock; zs_trim() and zs_zspage_release() are called
  * without it, on zspages (or pages of one) that nobody else can reach.
  */
-#include "core/core.h"
+#include "core/quick.h"
 
 /* --- geometry --- */
 
@@ -25,7 +25,7 @@ unsigned zs_pages_for(const struct zs_pool *pool, const struct size_class *class
 /* One more than the highest slot in use. */
 unsigned zs_top_slot(const struct size_class *class, const struct zspage *zspage)
 {
-	for (unsigned w = class->map_words; w-- > 0;) {
+	for (unsigned w = zs_map_words(class); w-- > 0;) {
 		if (zspage->map[w])
 			return w * 64 + bit_last64(zspage->map[w]) + 1;
 	}
@@ -68,24 +68,9 @@ static void enlist(const struct zs_pool *pool, struct shard *shard, uint32_t ind
 	class->groups |= (uint16_t)(1u << group);
 }
 
-unsigned zs_group_of(const struct size_class *class, const struct zspage *zspage)
+void zs_relist(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage,
+	       unsigned group)
 {
-	if (unlikely(zspage->flags & ZSPAGE_BUSY))
-		return GROUP_NONE;
-	if (zspage->room)
-		return zspage->inuse * class->band_factor >> 16;
-	if (unlikely(zspage->flags & ZSPAGE_SOURCE))
-		return GROUP_SOURCE;
-	return zspage->pages < class->pages_per_zspage ? GROUP_GROW : GROUP_NONE;
-}
-
-/* Puts a zspage on the list where it belongs now. */
-void zs_regroup(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage)
-{
-	unsigned group = zs_group_of(&shard->class[zspage->class], zspage);
-
-	if (likely(group == zspage->group))
-		return;
 	zs_unlist(pool, shard, index, zspage);
 	if (group != GROUP_NONE)
 		enlist(pool, shard, index, zspage, group);
@@ -118,27 +103,9 @@ void zs_move_limit(struct zs_pool *pool, struct shard *shard, struct zspage *zsp
 	zspage->hint = 0;
 }
 
-/* Takes the lowest slot below the limit; there is room. */
-static unsigned take_slot(struct shard *shard, struct size_class *class, struct zspage *zspage)
+void zs_unkeep(struct zs_pool *pool, struct zspage *zspage)
 {
-	unsigned w = zspage->hint;
-
-	while (zspage->map[w] == UINT64_MAX)
-		w++;
-	zspage->hint = (uint16_t)w;
-	unsigned bit = bit_first64(~zspage->map[w]);
-	zspage->map[w] |= UINT64_C(1) << bit;
-	zspage->inuse++;
-	zspage->room--;
-	class->inuse++;
-	class->room--;
-	shard->room_bytes -= class->size;
-	return w * 64 + bit;
-}
-
-static void unkeep(struct zs_pool *pool, struct zspage *zspage)
-{
-	if (unlikely(zspage->flags & ZSPAGE_KEPT)) {
+	if (zspage->flags & ZSPAGE_KEPT) {
 		zspage->flags &= (uint8_t)~ZSPAGE_KEPT;
 		atomic_fetch_sub(&pool->kept_pages, zspage->pages);
 	}
@@ -215,6 +182,7 @@ static int new_zspage(struct zs_pool *pool, struct shard *shard, unsigned class,
 	if (!ref)
 		return zs_refusal(pool);
 	struct zspage *zspage = zs_ptr(pool, ref);
+	zspage->size = geometry->size;
 	zspage->class = (uint8_t) class;
 	zspage->group = GROUP_NONE;
 	if (pool->contiguous) {
@@ -287,7 +255,7 @@ static zs_ref detach(struct zs_pool *pool, struct shard *shard, uint32_t index)
 	struct zspage *zspage = zs_ptr(pool, ref);
 	struct size_class *class = &shard->class[zspage->class];
 
-	unkeep(pool, zspage);
+	zs_unkeep(pool, zspage);
 	zs_unlist(pool, shard, index, zspage);
 	zs_move_limit(pool, shard, zspage, 0);
 	class->nzspages--;
@@ -347,22 +315,6 @@ static int add_zspage(struct zs_pool *pool, struct shard *shard, unsigned class)
 
 /* --- allocation --- */
 
-static bool take_room(struct zs_pool *pool, struct shard *shard, unsigned class_index,
-		      uint32_t *loc)
-{
-	struct size_class *class = &shard->class[class_index];
-	uint32_t bands = class->groups & BAND_MASK;
-
-	if (!bands)
-		return false;
-	uint32_t index = class->head[bit_last(bands)] - 1u;
-	struct zspage *zspage = zs_zspage(pool, shard, index);
-	unkeep(pool, zspage);
-	*loc = index << SLOT_BITS | take_slot(shard, class, zspage);
-	zs_regroup(pool, shard, index, zspage);
-	return true;
-}
-
 /*
  * A slot in the fullest zspage that has room; else in one that compaction wanted
  * to empty; else in a new page of a zspage that has fewer than it may have; else
@@ -374,11 +326,11 @@ int zs_slot_alloc(struct zs_pool *pool, struct shard *shard, unsigned class_inde
 	uint32_t index;
 	int error;
 
-	if (likely(take_room(pool, shard, class_index, loc)))
+	if (likely(zs_take_room(pool, shard, class_index, loc)))
 		return ZS_OK;
 	while (class->head[GROUP_SOURCE]) {
 		zs_restore_source(pool, shard, class->head[GROUP_SOURCE] - 1u);
-		if (take_room(pool, shard, class_index, loc))
+		if (zs_take_room(pool, shard, class_index, loc))
 			return ZS_OK;
 	}
 	if (class->head[GROUP_GROW]) {
@@ -388,14 +340,8 @@ int zs_slot_alloc(struct zs_pool *pool, struct shard *shard, unsigned class_inde
 		error = add_zspage(pool, shard, class_index);
 	}
 	if (!error)
-		take_room(pool, shard, class_index, loc);
+		zs_take_room(pool, shard, class_index, loc);
 	return error;
-}
-
-/* A slot to move an object to: never costs a page. */
-bool zs_slot_move_target(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *loc)
-{
-	return take_room(pool, shard, class, loc);
 }
 
 /* Whether a zspage that has become empty stays, against the next allocation. */
@@ -421,18 +367,9 @@ zs_ref zs_slot_free(struct zs_pool *pool, struct shard *shard, uint32_t loc)
 	struct zspage *zspage = zs_zspage(pool, shard, index);
 	struct size_class *class = &shard->class[zspage->class];
 
-	zspage->map[slot / 64] &= ~(UINT64_C(1) << slot % 64);
-	zspage->inuse--;
-	class->inuse--;
-	if (likely(slot < zspage->limit)) {
-		zspage->room++;
-		class->room++;
-		shard->room_bytes += class->size;
-		if (slot / 64 < zspage->hint)
-			zspage->hint = (uint16_t)(slot / 64);
-	} else if (zspage->flags & ZSPAGE_SOURCE) {
+	zs_give_slot(shard, class, zspage, slot);
+	if (unlikely(slot >= zspage->limit) && zspage->flags & ZSPAGE_SOURCE)
 		shard->to_move--;
-	}
 	if (unlikely(!zspage->inuse && !(zspage->flags & ZSPAGE_BUSY)) &&
 	    !keep(pool, class, zspage))
 		return detach(pool, shard, index);
@@ -467,7 +404,7 @@ static void decommit(struct zs_pool *pool, const struct zs_tail *tails, unsigned
 
 		if (tail->to > tail->from)
 			spans[n++] = (struct zs_span){
-				pool->port->data_base + (first << pool->page_shift),
+				pool->data_base + (first << pool->page_shift),
 				tail->to - tail->from,
 			};
 	}

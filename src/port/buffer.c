@@ -92,6 +92,7 @@ int zs_port_buffer_create(const struct zs_pool_options *options, size_t page_siz
 	p->port = (struct zs_port){
 		.ops = &buffer_ops,
 		.page_size = page_size,
+		.alone = zs_port_alone(),
 		.meta_base = base,
 		.meta_pages = (uint32_t)pages,
 		.pool_memory = base + align16(sizeof(*p)) + align16(map_bytes),

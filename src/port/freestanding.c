@@ -20,6 +20,13 @@ size_t zs_port_page_size(void)
 	return 0;
 }
 
+const char *zs_port_alone(void)
+{
+	static const char unknown;
+
+	return &unknown;
+}
+
 unsigned zs_port_lane(void)
 {
 	return 0;

@@ -12,6 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __has_include
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define SINGLE_THREADED
+#endif
+#endif
+
 #include "port/port.h"
 #include "zsmalloc.h"
 
@@ -26,6 +33,17 @@ int zs_port_create(const struct zs_pool_options *options, size_t page_size, size
 size_t zs_port_page_size(void)
 {
 	return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+const char *zs_port_alone(void)
+{
+#ifdef SINGLE_THREADED
+	return &__libc_single_threaded;
+#else
+	static const char unknown;
+
+	return &unknown;
+#endif
 }
 
 /* Threads are numbered as they come. Initial-exec: no call to find the variable. */

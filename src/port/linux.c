@@ -411,6 +411,7 @@ int zs_port_linux_create(const struct zs_pool_options *options, size_t page_size
 	p->port = (struct zs_port){
 		.ops = &linux_ops,
 		.page_size = page_size,
+		.alone = zs_port_alone(),
 		.meta_base = p->meta.base,
 		.meta_pages = p->meta_map.count,
 		.data_base = p->data.base,

@@ -91,6 +91,8 @@ struct zs_port {
 	uint32_t meta_pages; /* page numbers are below this */
 	char *data_base;     /* NULL without range_alloc */
 	void *pool_memory;   /* zeroed, as many bytes as the constructor was asked for */
+	/* Not 0 as long as the program has one thread, 0 where that is not known. */
+	const char *alone;
 	/*
 	 * Pages that the port itself holds (pool_memory included). Changes only
 	 * in page_alloc() and range_alloc(), by one at most.
@@ -110,6 +112,9 @@ int zs_port_create(const struct zs_pool_options *options, size_t page_size, size
 size_t zs_port_page_size(void);
 void zs_port_set_error(int error);
 void zs_port_die(const char *line);
+
+/* Where it is said whether the program has one thread: see struct zs_port. Never NULL. */
+const char *zs_port_alone(void);
 
 /* A number for the calling thread, the same each time, 0 where there are no threads. */
 unsigned zs_port_lane(void);
