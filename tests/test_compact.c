@@ -461,6 +461,29 @@ static void less_slack_makes_a_churned_pool_denser(void **state)
 	assert_true(tight + 2 <= wide);
 }
 
+/* A page that is given back is soon wanted again where there are few objects. */
+static void few_objects_that_come_and_go_are_left_in_peace(void **state)
+{
+	enum { LIVE = 64, REPLACED = 20000 };
+	struct rng rng = rng_seeded(79);
+	struct objects objects = { 0 };
+	struct zs_pool_stats stats;
+	struct rig rig;
+
+	rig_open(&rig, *state, NULL);
+	objects_fill(&objects, rig.pool, &rng, LIVE, 32, 2048);
+	for (unsigned i = 0; i < REPLACED; i++) {
+		objects_remove(&objects, rig.pool, rng_below(&rng, LIVE));
+		objects_fill(&objects, rig.pool, &rng, 1, 32, 2048);
+	}
+	zs_pool_stats(rig.pool, &stats);
+	print_message("%llu pages given back by compaction\n",
+		      (unsigned long long)stats.compacted_pages);
+	assert_true(stats.compacted_pages < REPLACED / 40);
+	objects_free_all(&objects, rig.pool);
+	rig_close(&rig);
+}
+
 static void manual_compaction_leaves_the_pool_sparse(void **state)
 {
 	assert_true(footprint_after_frees(*state, ZS_COMPACTION_MANUAL) >= 200);
@@ -483,6 +506,7 @@ int main(void)
 		IN_BOTH_HABITATS(freed_pages_can_be_used_by_other_sizes),
 		IN_BOTH_HABITATS(automatic_compaction_keeps_the_footprint_near_the_payload),
 		IN_BOTH_HABITATS(less_slack_makes_a_churned_pool_denser),
+		IN_BOTH_HABITATS(few_objects_that_come_and_go_are_left_in_peace),
 		IN_BOTH_HABITATS(manual_compaction_leaves_the_pool_sparse),
 	};
 

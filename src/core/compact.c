@@ -138,6 +138,19 @@ uint64_t zs_class_gain(const struct zs_pool *pool, const struct shard *shard, un
  */
 #define LAZY_SLACK 128
 
+/*
+ * A pass on a few objects is soon over, and soon wanted again: so many allocations and frees
+ * come between two, unless so many pages of room have come up.
+ */
+#define REST_OPERATIONS 256
+#define REST_PAGES      UINT64_C(8)
+
+/* How many allocations and frees there were; wraps. */
+static uint32_t operations(const struct shard *shard)
+{
+	return 2 * shard->allocations - (uint32_t)shard->objects;
+}
+
 static uint64_t slack(const struct zs_pool *pool, const struct shard *shard, unsigned share)
 {
 	return ((shard->npages * share >> 10) + 2) << pool->page_shift;
@@ -171,6 +184,11 @@ static bool is_worthwhile(const struct zs_pool *pool, struct shard *shard)
 {
 	size_t total = load_relaxed(&pool->total_pages), peak = load_relaxed(&pool->recent_peak);
 
+	if (shard->room_bytes - shard->settled_bytes <= REST_PAGES << pool->page_shift &&
+	    operations(shard) - shard->pass_ended < REST_OPERATIONS) {
+		shard->trigger_bytes = shard->room_bytes + slack(pool, shard, pool->slack);
+		return false;
+	}
 	if (total + (peak >> 5) >= peak ||
 	    shard->room_bytes >
 		    shard->settled_bytes +
@@ -349,6 +367,7 @@ static struct zspage *next_source(const struct zs_pool *pool, struct shard *shar
 static void end_pass(const struct zs_pool *pool, struct shard *shard, struct step *step)
 {
 	shard->pass = PASS_IDLE;
+	shard->pass_ended = operations(shard);
 	settle(pool, shard);
 	step->over = true;
 }

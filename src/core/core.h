@@ -231,6 +231,7 @@ struct shard {
 	uint8_t pass;          /* enum pass_state */
 	zs_ref cursor;         /* PASS_SCAN: the block to visit next */
 	uint32_t cursor_index; /* PASS_SCAN: index in it; PASS_TRIM: zspage to look at next */
+	uint32_t pass_ended;   /* operations() at the end of the last pass */
 	bool met_pinned;       /* some zspage has ZSPAGE_PINNED */
 	uint32_t sources[MAX_ZSPAGES / 32]; /* bit z: zspage z became a source in this pass */
 	uint32_t to_move;       /* objects at or above the limit of their zspage, a source */

@@ -452,6 +452,8 @@ static void tolerate_shard(bool fixed)
 		  "they are, and the next pass plans anew");
 	TOLERATED(shard, scene.shard, sources[0], UINT32_MAX,
 		  "a look at a zspage that is no source; a source that has no bit: noticed");
+	TOLERATED(shard, scene.shard, pass_ended, 12345,
+		  "a pass begins a few operations sooner or later");
 	TOLERATED(shard, scene.shard, met_pinned, true,
 		  "true: a look at all zspages for nothing. False while one has the flag: noticed");
 	TOLERATED(shard, scene.shard, settled_bytes, UINT64_MAX / 2,
