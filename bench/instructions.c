@@ -3,8 +3,8 @@
  * What bench/instructions.sh counts: calls in a pool of 20,000 objects of 32 sizes, one after
  * the other in random order, as a program of one thread makes them. An argument names what is
  * done 200,000 times: "replace" frees an object and allocates another, "map" maps one and unmaps
- * it, "write" writes 96 bytes into one. "zero" as well: with zero_on_free. "threads": with a second
- * thread about.
+ * it, "hot" the same one each time, "write" writes 96 bytes into one. "zero" as well: with
+ * zero_on_free. "threads": with a second thread about.
  */
 #include <pthread.h>
 #include <stdbool.h>
@@ -34,12 +34,12 @@ static void do_calls(struct zs_pool *pool, const char *what)
 	static const char bytes[96];
 
 	for (unsigned i = 0; i < CALLS; i++) {
-		zs_handle *handle = any();
+		zs_handle *handle = strcmp(what, "hot") ? any() : handles;
 
 		if (!strcmp(what, "replace")) {
 			zs_free(pool, *handle);
 			*handle = make(pool);
-		} else if (!strcmp(what, "map")) {
+		} else if (!strcmp(what, "map") || !strcmp(what, "hot")) {
 			zs_map_object(pool, *handle, ZS_MM_RO);
 			zs_unmap_object(pool, *handle);
 		} else {

@@ -205,35 +205,44 @@ static NOINLINE void *map_locked(struct zs_pool *pool, zs_handle handle, enum zs
 	return address;
 }
 
-/* Maps an object that is not mapped, for one who is alone; NULL if there is more to it. */
-static ALWAYS_INLINE void *map_alone(struct zs_pool *pool, zs_handle handle)
+/*
+ * For one who is alone: makes an object the recent one. False: there is more to it than a handle
+ * that leads to an object at an address.
+ */
+static ALWAYS_INLINE bool recall(struct zs_pool *pool, zs_handle handle)
 {
-	if (!zs_is_recent(pool, handle)) {
-		struct zs_object object;
+	struct zs_object object;
 
-		if (unlikely(!zs_find_alone(pool, handle, &object)))
-			return NULL;
-		uint32_t entry = *object.entry;
-		if (unlikely(entry & PIN_MASK))
-			return NULL;
-		*object.entry = entry + PIN_ONE;
-		object.shard->pinned++;
-		return zs_remember(pool, handle, object.entry, object.shard,
-				   zs_zspage(pool, object.shard, (entry & LOC_MASK) >> SLOT_BITS),
-				   entry & (MAX_SLOTS - 1));
-	}
+	if (unlikely(!zs_find_alone(pool, handle, &object)))
+		return false;
+	zs_remember(pool, handle, object.entry, object.shard,
+		    zs_zspage(pool, object.shard, (*object.entry & LOC_MASK) >> SLOT_BITS),
+		    *object.entry & (MAX_SLOTS - 1));
+	return true;
+}
+
+/* Maps the recent object, if it is not mapped. */
+static ALWAYS_INLINE bool pin_recent(struct zs_pool *pool)
+{
 	if (unlikely(*pool->recent.entry & PIN_MASK))
-		return NULL;
+		return false;
 	*pool->recent.entry += PIN_ONE;
 	pool->recent.shard->pinned++;
-	return pool->recent.address;
+	return true;
+}
+
+static NOINLINE void *map_another(struct zs_pool *pool, zs_handle handle, enum zs_mapmode mode)
+{
+	if (zs_is_alone(pool) && likely(recall(pool, handle)) && likely(pin_recent(pool)))
+		return pool->recent.address;
+	return map_locked(pool, handle, mode);
 }
 
 void *zs_map_object(struct zs_pool *pool, zs_handle handle, enum zs_mapmode mode)
 {
-	void *address = zs_is_alone(pool) ? map_alone(pool, handle) : NULL;
-
-	return likely(address) ? address : map_locked(pool, handle, mode);
+	if (zs_is_alone(pool) && zs_is_recent(pool, handle) && likely(pin_recent(pool)))
+		return pool->recent.address;
+	return map_another(pool, handle, mode);
 }
 
 /* Takes a pin off any object, whose shard is locked; buffered: a straddling one has a buffer. */
@@ -283,19 +292,9 @@ static NOINLINE void unmap_locked(struct zs_pool *pool, zs_handle handle, bool b
 	zs_unlock(&object.shard->lock);
 }
 
-/* Takes the only pin off an object that one who is alone has mapped; false if it is another. */
-static ALWAYS_INLINE bool unmap_alone(struct zs_pool *pool, zs_handle handle)
+/* Takes the only pin off the recent object. */
+static ALWAYS_INLINE bool unpin_recent(struct zs_pool *pool)
 {
-	if (!zs_is_recent(pool, handle)) {
-		struct zs_object object;
-
-		if (unlikely(!zs_find_alone(pool, handle, &object)) ||
-		    unlikely((*object.entry & PIN_MASK) != PIN_ONE))
-			return false;
-		*object.entry -= PIN_ONE;
-		object.shard->pinned--;
-		return true;
-	}
 	if (unlikely((*pool->recent.entry & PIN_MASK) != PIN_ONE))
 		return false;
 	*pool->recent.entry -= PIN_ONE;
@@ -305,7 +304,7 @@ static ALWAYS_INLINE bool unmap_alone(struct zs_pool *pool, zs_handle handle)
 
 static ALWAYS_INLINE void unmap(struct zs_pool *pool, zs_handle handle, bool buffered)
 {
-	if (!zs_is_alone(pool) || unlikely(!unmap_alone(pool, handle)))
+	if (!zs_is_alone(pool) || !zs_is_recent(pool, handle) || unlikely(!unpin_recent(pool)))
 		unmap_locked(pool, handle, buffered);
 }
 
@@ -317,10 +316,10 @@ void zs_unmap_object(struct zs_pool *pool, zs_handle handle)
 void *zs_obj_read_begin(struct zs_pool *pool, zs_handle handle, void *local_copy)
 {
 	struct zs_object object;
-	void *address = zs_is_alone(pool) ? map_alone(pool, handle) : NULL;
+	void *address = NULL;
 
-	if (likely(address))
-		return address;
+	if (zs_is_alone(pool) && likely(recall(pool, handle)) && likely(pin_recent(pool)))
+		return pool->recent.address;
 
 	if (unlikely(!zs_find(pool, handle, &object)))
 		return NULL;
@@ -353,9 +352,24 @@ void zs_obj_read_end(struct zs_pool *pool, zs_handle handle, void *handle_mem)
 	unmap(pool, handle, false);
 }
 
+/* Writes to the recent object, if that fits. */
+static ALWAYS_INLINE bool write_recent(struct zs_pool *pool, const void *mem, size_t len)
+{
+	uint32_t index = (*pool->recent.entry & LOC_MASK) >> SLOT_BITS;
+
+	if (unlikely(len > zs_zspage(pool, pool->recent.shard, index)->size) ||
+	    unlikely(len > pool->max_object_size))
+		return false;
+	__builtin_memcpy(pool->recent.address, mem, len);
+	return true;
+}
+
 void zs_obj_write(struct zs_pool *pool, zs_handle handle, const void *mem, size_t len)
 {
 	struct zs_object object;
+
+	if (zs_is_alone(pool) && zs_is_recent(pool, handle) && likely(write_recent(pool, mem, len)))
+		return;
 
 	if (unlikely(!zs_find(pool, handle, &object)))
 		return;

@@ -226,7 +226,7 @@ static inline unsigned zs_take_slot(struct shard *shard, struct size_class *clas
 }
 
 /* A slot in the fullest zspage of a class that has room, *loc in it. NULL: there is none. */
-static inline struct zspage *zs_take_room(struct zs_pool *pool, struct shard *shard,
+static ALWAYS_INLINE struct zspage *zs_take_room(struct zs_pool *pool, struct shard *shard,
 					  unsigned class_index, uint32_t *loc)
 {
 	struct size_class *class = &shard->class[class_index];
@@ -273,7 +273,7 @@ static inline char *zs_remember(struct zs_pool *pool, zs_handle handle, uint32_t
 
 static inline bool zs_is_recent(const struct zs_pool *pool, zs_handle handle)
 {
-	return handle == load_relaxed(&pool->recent.handle) && handle;
+	return likely(handle == load_relaxed(&pool->recent.handle)) && likely(handle);
 }
 
 #endif /* ZS_QUICK_H */
