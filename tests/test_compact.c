@@ -484,6 +484,33 @@ static void few_objects_that_come_and_go_are_left_in_peace(void **state)
 	rig_close(&rig);
 }
 
+/* A program of one thread finds what it mapped last without a look at the handle. */
+static void what_was_mapped_last_is_found_where_it_was_moved(void **state)
+{
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(80);
+	struct rig rig;
+	size_t moved = 0;
+
+	rig_open(&rig, *state, &manual);
+	for (int round = 0; round < 50; round++) {
+		objects_fill(&objects, rig.pool, &rng, 400, SMALLEST, LARGEST);
+		objects_free_random(&objects, rig.pool, &rng, 75);
+		const struct object *last = &objects.at[0];
+		const void *before = zs_map_object(rig.pool, last->handle, ZS_MM_RO);
+		zs_unmap_object(rig.pool, last->handle);
+		zs_compact(rig.pool);
+		const void *after = zs_map_object(rig.pool, last->handle, ZS_MM_RO);
+		moved += before != after;
+		zs_unmap_object(rig.pool, last->handle);
+		assert_objects_intact(&objects, rig.pool);
+		objects_free_all(&objects, rig.pool);
+	}
+	print_message("moved %zu times of 50\n", moved);
+	assert_true(moved > 0);
+	rig_close(&rig);
+}
+
 static void manual_compaction_leaves_the_pool_sparse(void **state)
 {
 	assert_true(footprint_after_frees(*state, ZS_COMPACTION_MANUAL) >= 200);
@@ -507,6 +534,7 @@ int main(void)
 		IN_BOTH_HABITATS(automatic_compaction_keeps_the_footprint_near_the_payload),
 		IN_BOTH_HABITATS(less_slack_makes_a_churned_pool_denser),
 		IN_BOTH_HABITATS(few_objects_that_come_and_go_are_left_in_peace),
+		IN_BOTH_HABITATS(what_was_mapped_last_is_found_where_it_was_moved),
 		IN_BOTH_HABITATS(manual_compaction_leaves_the_pool_sparse),
 	};
 

@@ -430,6 +430,35 @@ static void a_write_through_a_read_only_map_is_noticed_in_a_debug_build(void **s
 	}
 }
 
+/* A program of one thread finds what it mapped last without a look at the handle. */
+static void what_was_mapped_last_is_gone_once_it_is_freed(void **state)
+{
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(6);
+	struct rig rig;
+
+	rig_open_tolerant(&rig, *state, NULL);
+	objects_fill(&objects, rig.pool, &rng, 1000, 100, 100);
+	for (size_t i = 0; i < 10; i++) {
+		zs_handle handle = objects.at[i * 10].handle;
+
+		assert_non_null(zs_map_object(rig.pool, handle, ZS_MM_RO));
+		zs_unmap_object(rig.pool, handle);
+		objects_remove(&objects, rig.pool, i * 10);
+		assert_null(zs_map_object(rig.pool, handle, ZS_MM_RO));
+		assert_one_fault(&rig.faults, ZS_MISUSE_STALE_HANDLE, handle);
+		zs_obj_write(rig.pool, handle, "gone", 4);
+		assert_one_fault(&rig.faults, ZS_MISUSE_STALE_HANDLE, handle);
+		zs_unmap_object(rig.pool, handle);
+		assert_one_fault(&rig.faults, ZS_MISUSE_STALE_HANDLE, handle);
+		zs_free(rig.pool, handle);
+		assert_one_fault(&rig.faults, ZS_MISUSE_STALE_HANDLE, handle);
+	}
+	assert_objects_intact(&objects, rig.pool);
+	objects_free_all(&objects, rig.pool);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -439,6 +468,7 @@ int main(void)
 		IN_BOTH_HABITATS(no_lock_is_held_while_a_handler_runs),
 		IN_BOTH_HABITATS(a_byte_written_past_the_object_is_noticed_in_a_debug_build),
 		IN_BOTH_HABITATS(a_write_through_a_read_only_map_is_noticed_in_a_debug_build),
+		IN_BOTH_HABITATS(what_was_mapped_last_is_gone_once_it_is_freed),
 	};
 
 	return cmocka_run_group_tests_name("misuse", tests, NULL, NULL);
