@@ -57,14 +57,9 @@ found=$(sed 's/.*\[\(.*\)\].*/\1/' "$sys/comp_algorithm")
 algorithm=$found
 (echo $((pages * 4096)) >"$sys/disksize") 2>/dev/null || skip "$device does not take a size"
 
-printf '#data\tkind\tround\talgorithm\tthreads\tside\tphase\tpages\twall_ns|compressed\tcpu_ns|used\n' \
-	>"$tsv"
+printf '#measure\tvariant\tsubject\tunit\tround\tvalue\n' >"$tsv"
 for threads in 1 2; do
-	echo "kernel zram, lz4, $threads thread(s)" >&2
+	echo "kernel: lz4, $threads thread(s)" >&2
 	"$BUILD/bench/bench_store" --data "$work/memory" --pages "$pages" --rounds "$rounds" \
-		--threads "$threads" --algorithm lz4 --device "$device" | sed 's/^/memory	/' >>"$tsv"
+		--threads "$threads" --algorithm lz4 --device "$device" >>"$tsv"
 done
-echo "The store and the kernel's zram (O_DIRECT, a system call for each page; its table and"
-echo 'handles are not among its bytes):'
-awk -v clock="$CLOCK" -f "$here/median.awk" -f "$here/store.awk" "$tsv"
-echo "written: $tsv"

@@ -17,12 +17,16 @@ struct side_options {
 	int level;             /* of zstd */
 	uint32_t pages;
 	unsigned threads;
-	const char *device; /* of side_device: a block device of which nothing is used */
+	const char *device;            /* of side_device: a block device of which nothing is used */
+	const unsigned char *contents; /* pages * PAGE_BYTES: all that will be written */
 };
 
+#define WRITES 3 /* of each page, between two calls of clear() */
+
 /*
- * Each thread writes and reads pages of its own share only (see share_first()), all
- * of them once in order, then in any order. Failures end the program.
+ * Each thread writes and reads pages of its own share only (see share_first()). All pages
+ * are written once, and each of the contents by one page, before any is written again.
+ * Failures end the program.
  */
 struct side {
 	const char *name;

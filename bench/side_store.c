@@ -80,4 +80,4 @@ static void store_bytes(void *self, uint64_t *compressed, uint64_t *used)
 	}
 
 const struct side side_store = STORE("store", store_open);
-const struct side side_unchecked = STORE("unchecked", unchecked_open);
+const struct side side_unchecked = STORE("store-unchecked", unchecked_open);

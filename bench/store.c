@@ -2,10 +2,8 @@
 /*
  * Times the store next to the raw codec on the same pages, and where a device is
  * given next to the kernel's zram. Sides take turns phase by phase, and go first in
- * turn. Lines are
- *   time   round algorithm threads side phase pages wall-ns/page processor-ns/page
- *   bytes  round algorithm threads side phase pages compressed-bytes bytes-used
- * where a page's time is as one thread sees it.
+ * turn. Lines are those of bench/results: measure, variant, subject, unit, round,
+ * value. A page's time is as one thread sees it.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -27,6 +25,7 @@
 struct bench {
 	struct side_options options;
 	const char *algorithm; /* with the level: lz4, zstd-1, ... */
+	const char *data;      /* what the pages are called */
 	struct pages pages;
 	uint32_t *order; /* all pages, shares shuffled */
 	unsigned rounds;
@@ -45,7 +44,6 @@ struct worker {
 	unsigned index;
 	uint64_t started_ns;
 	uint64_t ended_ns;
-	uint64_t thread_ns;
 	_Alignas(PAGE_BYTES) unsigned char page[PAGE_BYTES]; /* what is read */
 };
 
@@ -107,10 +105,11 @@ static void discard_page(struct worker *worker, uint32_t page)
 	worker->side->discard(worker->self, page);
 }
 
+/* Written in order, then in no order, then in order again, where memory is no longer new. */
 static const struct phase phases[] = {
 	{ "fill", write_first, true, true },        { "read", read_page, true, false },
 	{ "read-random", read_page, false, false }, { "write-random", write_again, false, true },
-	{ "read-aged", read_page, true, false }, /* in order, what was written in no order */
+	{ "read-aged", read_page, true, false },    { "write", write_again, true, false },
 	{ "check", check_page, true, false },       { "discard", discard_page, false, false },
 };
 
@@ -122,47 +121,49 @@ static void *run_worker(void *data)
 	struct bench *bench = worker->bench;
 	unsigned threads = bench->options.threads;
 	uint32_t end = share_first(bench->pages.count, threads, worker->index + 1);
-	uint64_t from;
 
 	pthread_barrier_wait(&bench->barrier);
 	worker->started_ns = clock_wall_ns();
-	from = clock_thread_ns();
 	for (uint32_t i = share_first(bench->pages.count, threads, worker->index); i < end; i++)
 		worker->phase->step(worker, worker->phase->in_order ? i : bench->order[i]);
-	worker->thread_ns = clock_thread_ns() - from;
 	worker->ended_ns = clock_wall_ns();
 	return NULL;
 }
 
+static void print_value(const struct bench *bench, unsigned round, const char *prefix,
+			const char *unit, double value)
+{
+	unsigned threads = bench->options.threads;
+
+	printf("%s%s\t%s, %s, %u thread%s\t%s\t%s\t%u\t%.4f\n", prefix, workers[0].phase->name,
+	       bench->algorithm, bench->data, threads, threads > 1 ? "s" : "",
+	       workers[0].side->name, unit, round, value);
+}
+
 static void print_time(const struct bench *bench, unsigned round)
 {
-	const struct worker *any = &workers[0];
 	unsigned threads = bench->options.threads;
-	uint64_t started = any->started_ns;
-	uint64_t ended = any->ended_ns;
-	uint64_t thread_ns = 0;
+	uint64_t started = workers[0].started_ns;
+	uint64_t ended = workers[0].ended_ns;
 
 	for (unsigned i = 0; i < threads; i++) {
 		started = workers[i].started_ns < started ? workers[i].started_ns : started;
 		ended = workers[i].ended_ns > ended ? workers[i].ended_ns : ended;
-		thread_ns += workers[i].thread_ns;
 	}
-	printf("time\t%u\t%s\t%u\t%s\t%s\t%" PRIu32 "\t%.1f\t%.1f\n", round, bench->algorithm,
-	       threads, any->side->name, any->phase->name, bench->pages.count,
-	       (double)(ended - started) * threads / bench->pages.count,
-	       (double)thread_ns / bench->pages.count);
+	print_value(bench, round, "", "ns/page",
+		    (double)(ended - started) * threads / bench->pages.count);
 }
 
+/* Memory taken for each byte written, and for each compressed byte. */
 static void print_bytes(const struct bench *bench, unsigned round)
 {
-	const struct worker *any = &workers[0];
 	uint64_t compressed;
 	uint64_t used;
 
-	any->side->bytes(any->self, &compressed, &used);
-	printf("bytes\t%u\t%s\t%u\t%s\t%s\t%" PRIu32 "\t%" PRIu64 "\t%" PRIu64 "\n", round,
-	       bench->algorithm, bench->options.threads, any->side->name, any->phase->name,
-	       bench->pages.count, compressed, used);
+	workers[0].side->bytes(workers[0].self, &compressed, &used);
+	print_value(bench, round, "memory-", "B/B",
+		    (double)used / ((double)bench->pages.count * PAGE_BYTES));
+	print_value(bench, round, "overhead-", "B/B", (double)used / (double)compressed);
 }
 
 static void run_phase(struct bench *bench, unsigned round, const struct phase *phase,
@@ -219,6 +220,7 @@ static void shuffle_shares(struct bench *bench)
 static void run(struct bench *bench)
 {
 	bench->options.pages = bench->pages.count;
+	bench->options.contents = bench->pages.bytes;
 	bench->order = malloc(bench->pages.count * sizeof(*bench->order));
 	if (!bench->order || pthread_barrier_init(&bench->barrier, NULL, bench->options.threads))
 		stop("no memory");
@@ -237,7 +239,8 @@ static _Noreturn void usage(void)
 {
 	fputs("usage: store [--data FILE] [--pages NUMBER] [--rounds NUMBER] [--threads NUMBER]\n"
 	      "             [--algorithm lz4 | zstd-LEVEL] [--device FILE]\n"
-	      "  --data    whose pages; without it, pages of the sizes of the trace\n"
+	      "  --data    whose pages, called as the file is; without it, pages of the sizes\n"
+	      "            of the trace\n"
 	      "  --device  an empty zram device of the kernel, beside the store\n",
 	      stderr);
 	exit(2);
@@ -260,7 +263,9 @@ static void set_algorithm(struct bench *bench, const char *name)
 
 int main(int argc, char **argv)
 {
-	static struct bench bench = { .rounds = 3, .options = { .threads = 1 } };
+	static struct bench bench = { .data = "synthetic",
+				      .rounds = 3,
+				      .options = { .threads = 1 } };
 	const char *data = NULL;
 	uint32_t max = 8192;
 
@@ -284,6 +289,8 @@ int main(int argc, char **argv)
 	if (argc % 2 == 0 || bench.rounds < 1 || bench.options.threads < 1 ||
 	    bench.options.threads > MAX_THREADS)
 		usage();
+	if (data)
+		bench.data = strrchr(data, '/') ? strrchr(data, '/') + 1 : data;
 	bench.sides[bench.side_count++] = &side_raw;
 	bench.sides[bench.side_count++] = &side_store;
 	bench.sides[bench.side_count++] = bench.options.device ? &side_device : &side_unchecked;

@@ -22,33 +22,28 @@ measure() { # data rounds algorithm...
 	shift 2
 	for algorithm in "$@"; do
 		for threads in 1 2; do
-			echo "$data pages, $algorithm, $threads thread(s)" >&2
+			echo "store: $data, $algorithm, $threads thread(s)" >&2
 			file=$work/$data
 			[ -f "$file" ] || file=''
 			"$BUILD/bench/bench_store" ${file:+--data "$file"} --pages "$pages" \
-				--rounds "$count" --threads "$threads" --algorithm "$algorithm" |
-				sed "s/^/$data	/" >>"$tsv"
+				--rounds "$count" --threads "$threads" --algorithm "$algorithm" >>"$tsv"
 		done
 	done
 }
 
-printf '#data\tkind\tround\talgorithm\tthreads\tside\tphase\tpages\twall_ns|compressed\tcpu_ns|used\n' \
-	>"$tsv"
-# Twice what is used: some of it is filled with one word.
+printf '#measure\tvariant\tsubject\tunit\tround\tvalue\n' >"$tsv"
+# Twice what is used: some of it is filled with one word, and left out.
 mib=$((pages / 128))
 if command -v python3 >/dev/null 2>&1; then
 	python3 "$here/pages.py" "$mib" "$work/memory"
-	measure memory "$rounds" lz4
-	measure memory "$(((rounds + 1) / 2))" zstd-1 zstd-3
+	measure memory "$rounds" lz4 zstd-1
 else
 	echo 'skipped: process memory (python3 is not installed)'
 fi
 sh "$here/files.sh" "$mib" "$work/files"
 measure files "$rounds" lz4
 if [ -z "${QUICK:-}" ]; then
+	measure memory "$(((rounds + 1) / 2))" zstd-3
 	measure files "$(((rounds + 1) / 2))" zstd-1
+	measure synthetic "$rounds" lz4
 fi
-measure synthetic "$rounds" lz4
-echo 'The store and the raw codec, pages filled with one word left out:'
-awk -v clock="$CLOCK" -f "$here/median.awk" -f "$here/store.awk" "$tsv"
-echo "written: $tsv"
