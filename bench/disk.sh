@@ -7,61 +7,47 @@
 set -eu
 
 here=$(dirname "$0")
-copy_mib=512
-fio_mib=512
+# shellcheck source=bench/part.sh
+. "$here/part.sh"
+mib=512
 copies=${ROUNDS:-3}
-segments=3  # of random writes
-segment_s=8 # of each, in seconds; where growth is not the question:
+segments=3   # of random writes
+segment_s=20 # of each, in seconds; on servers whose size is not in question:
 short_s=3
-read_s=2
-copied='zram-lz4 zram-zstd memory-zstd memory-malloc memory-sparse'
-written='zram-lz4 zram-zstd memory-zstd memory-malloc'
-short=memory-malloc
+read_s=3
 if [ -n "${QUICK:-}" ]; then
-	copy_mib=128
-	fio_mib=128
+	mib=128
 	copies=${ROUNDS:-2}
 	segments=2
-	segment_s=3
+	segment_s=2
 	short_s=1
 	read_s=1
-	copied='zram-lz4 zram-zstd memory-zstd memory-malloc'
-	written='zram-lz4 zram-zstd memory-zstd'
-	short=zram-lz4
 fi
+servers='zram-lz4 zram-zstd memory-zstd memory-malloc memory-sparse'
 depth=32
 # What is left of a block's 4 KiB is zeros.
 compressible=60
-tsv=$RESULTS/disk.tsv
 plugin=$BUILD/plugin/nbdkit-zram-plugin.so
 tool=$BUILD/tools/zram
 
+skip_all() { # why
+	skip "disk ($*)"
+	exit 0
+}
+
 for program in nbdkit nbdcopy fio; do
-	if ! command -v "$program" >/dev/null 2>&1; then
-		echo "skipped: disk ($program is not installed)"
-		exit 0
-	fi
+	command -v "$program" >/dev/null 2>&1 || skip_all "$program is not installed"
 done
-if ! fio --enghelp 2>/dev/null | grep -qw nbd; then
-	echo 'skipped: disk (this fio has no nbd engine)'
-	exit 0
-fi
-if ! [ -e "$plugin" ]; then
-	echo 'skipped: disk (the plugin was not built)'
-	exit 0
-fi
+fio --enghelp 2>/dev/null | grep -qw nbd || skip_all 'this fio has no nbd engine'
+[ -e "$plugin" ] || skip_all 'the plugin was not built'
 case $plugin in
 /*) ;;
 *) plugin=$PWD/$plugin ;;
 esac
 
-without() { # word list
-	echo " $2 " | sed "s/ $1 / /"
-}
 if ! nbdkit --dump-plugin memory | grep -qx zstd=yes; then
-	echo 'skipped: memory-zstd (this nbdkit was built without it)'
-	copied=$(without memory-zstd "$copied")
-	written=$(without memory-zstd "$written")
+	skip 'memory-zstd (this nbdkit was built without it)'
+	servers=$(echo "$servers" | sed 's/memory-zstd //')
 fi
 
 work=$(mktemp -d)
@@ -85,15 +71,15 @@ clean() {
 trap clean EXIT
 trap 'exit 1' INT TERM HUP
 
-start_server() { # name mib
-	name=$1 size=$2M
+start_server() { # name
+	name=$1
 	case $name in
 	zram-*)
 		set -- "$plugin" algorithm="${name#zram-}" control="$work/$name.control" ;;
 	memory-*)
 		set -- memory allocator="${name#memory-}" ;;
 	esac
-	nbdkit -f -P "$work/$name.ready" -U "$work/$name.socket" "$@" size="$size" &
+	nbdkit -f -P "$work/$name.ready" -U "$work/$name.socket" "$@" size="${mib}M" &
 	echo $! >"$work/$name.pid"
 	until [ -s "$work/$name.ready" ]; do
 		if ! kill -0 "$(cat "$work/$name.pid")" 2>/dev/null; then
@@ -108,8 +94,8 @@ uri() { # name
 	echo "nbd+unix:///?socket=$work/$1.socket"
 }
 
-report() { # round name measure value
-	printf '%s\t%s\t%s\t%s\n' "$@" >>"$tsv"
+report() { # round name variant measure unit value
+	printf '%s\t%s\t%s\n' "$4" "$5" "$6" | put "$3, $mib MiB" "$2" "$1"
 }
 
 seconds_of() { # command...
@@ -119,35 +105,44 @@ seconds_of() { # command...
 	awk -v ns=$((until - from)) 'BEGIN { printf "%.3f", ns / 1e9 }'
 }
 
-# Processor time of a server so far, in ticks; its memory, in bytes.
+# Processor time of a server so far, in ticks.
 ticks_of() { # name
 	sed 's/.*) //' "/proc/$(cat "$work/$1.pid")/stat" | awk '{ print $12 + $13 }'
 }
 
-resident_of() { # name
-	awk '/^VmRSS:/ { print $2 * 1024 }' "/proc/$(cat "$work/$1.pid")/status"
+report_processor() { # round name variant measure unit ticks calls: for each of them
+	report "$1" "$2" "$3" "$4" "$5" "$(awk -v ticks="$6" -v hertz="$(getconf CLK_TCK)" \
+		-v calls="$7" -v scale="$([ "$5" = us ] && echo 1e6 || echo 1)" \
+		'BEGIN { printf "%.4f", ticks / hertz / calls * scale }')"
 }
 
-report_memory() { # round name when
-	report "$1" "$2" "resident-$3" "$(resident_of "$2")"
+# Resident memory of a server, for each byte of the disk, and for each compressed one.
+report_memory() { # round name variant when
+	resident=$(awk '/^VmRSS:/ { print $2 * 1024 }' "/proc/$(cat "$work/$2.pid")/status")
+	report "$1" "$2" "$3" "memory-$4" B/B \
+		"$(awk -v resident="$resident" -v mib="$mib" 'BEGIN { printf "%.4f", resident / mib / 1048576 }')"
 	case $2 in
 	zram-*)
 		"$tool" get --control "$work/$2.control" mm_stat >"$work/mm_stat"
-		report "$1" "$2" "compressed-$3" "$(awk '{ print $2 }' "$work/mm_stat")"
-		report "$1" "$2" "used-$3" "$(awk '{ print $3 }' "$work/mm_stat")" ;;
+		report "$1" "$2" "$3" "overhead-$4" B/B \
+			"$(awk -v resident="$resident" '{ printf "%.4f", resident / $2 }' "$work/mm_stat")"
+		report "$1" "$2" "$3" "store-overhead-$4" B/B \
+			"$(awk '{ printf "%.4f", $3 / $2 }' "$work/mm_stat")" ;;
 	esac
 }
 
 copy_both_ways() { # round name
 	round=$1 name=$2
-	start_server "$name" "$copy_mib"
+	start_server "$name"
 	before=$(ticks_of "$name")
-	report "$round" "$name" copy-write "$(seconds_of nbdcopy "$work/files" "$(uri "$name")")"
+	report "$round" "$name" nbdcopy copy-write s \
+		"$(seconds_of nbdcopy "$work/files" "$(uri "$name")")"
 	between=$(ticks_of "$name")
-	report "$round" "$name" copy-read "$(seconds_of nbdcopy "$(uri "$name")" null:)"
-	report "$round" "$name" copy-write-ticks $((between - before))
-	report "$round" "$name" copy-read-ticks $(($(ticks_of "$name") - between))
-	report_memory "$round" "$name" copied
+	report "$round" "$name" nbdcopy copy-read s "$(seconds_of nbdcopy "$(uri "$name")" null:)"
+	after=$(ticks_of "$name")
+	report_processor "$round" "$name" nbdcopy copy-write-processor s $((between - before)) 1
+	report_processor "$round" "$name" nbdcopy copy-read-processor s $((after - between)) 1
+	report_memory "$round" "$name" nbdcopy copied
 	if [ "$round" = 1 ]; then
 		nbdcopy "$(uri "$name")" - | cmp - "$work/files"
 	fi
@@ -160,72 +155,67 @@ run_fio() { # round name mode block-size [option...]
 	round=$1 name=$2 mode=$3 block=$4
 	shift 4
 	fio --name=bench --ioengine=nbd --uri="$(uri "$name")" --rw="$mode" --bs="$block" \
-		--size="${fio_mib}m" --randseed="$round" --refill_buffers \
+		--size="${mib}m" --randseed="$round" --refill_buffers \
 		--buffer_compress_percentage="$compressible" --buffer_compress_chunk=4k \
 		--iodepth="$depth" --output-format=terse --terse-version=3 "$@" |
 		grep '^3;' | tail -n 1
 }
 
 # Terse version 3: what was read from field 6 on, what was written from field 47 on; of
-# each the KiB, the calls a second at 2, percentiles from 12 on. Ticks: see ticks_of().
+# each the KiB, the calls a second at 2, percentiles from 12 on.
 report_fio() { # round name measure line first-field ticks
-	echo "$4" | awk -F ';' -v OFS='\t' -v round="$1" -v name="$2" -v measure="$3" -v first="$5" \
-		-v ticks="$6" '
+	echo "$4" | awk -F ';' -v OFS='\t' -v measure="$3" -v first="$5" '
 		{
-			print round, name, measure, $(first + 2)
-			print round, name, measure "-ticks", ticks / ($first / 4)
+			print measure, "ops/s", $(first + 2)
 			for (i = first + 12; i < first + 32; i++) {
 				if (split($i, part, "=") == 2 && part[1] + 0 == 99)
-					print round, name, measure "-p99", part[2]
+					print measure "-p99", "us", part[2]
 			}
-		}' >>"$tsv"
+		}' | put "fio, $mib MiB" "$2" "$1"
+	report_processor "$1" "$2" fio "$3-processor" us "$6" \
+		"$(echo "$4" | awk -F ';' -v first="$5" '{ print $first / 4 }')"
 }
 
 fill() { # name
 	run_fio 1 "$1" write 256k >/dev/null
-	report_memory 1 "$1" filled
+	report_memory 1 "$1" fio filled
 }
 
 write_and_read() { # round name
-	duration=$segment_s
-	if [ "$2" = "$short" ]; then
-		duration=$short_s
-	fi
+	case $2 in
+	memory-malloc | memory-sparse) duration=$short_s ;;
+	*) duration=$segment_s ;;
+	esac
 	before=$(ticks_of "$2")
 	line=$(run_fio "$1" "$2" randwrite 4k --norandommap --time_based --runtime="$duration")
-	between=$(ticks_of "$2")
-	report_fio "$1" "$2" random-write "$line" 47 $((between - before))
+	report_fio "$1" "$2" random-write "$line" 47 $(($(ticks_of "$2") - before))
+	before=$(ticks_of "$2")
 	line=$(run_fio "$1" "$2" randread 4k --norandommap --time_based --runtime="$read_s")
-	report_fio "$1" "$2" random-read "$line" 6 $(($(ticks_of "$2") - between))
+	report_fio "$1" "$2" random-read "$line" 6 $(($(ticks_of "$2") - before))
 }
 
-printf '#round\tserver\tmeasure\tvalue\n' >"$tsv"
-sh "$here/files.sh" "$copy_mib" "$work/files"
-truncate -s "${copy_mib}M" "$work/files"
+begin disk
+sh "$here/files.sh" "$mib" "$work/files"
+truncate -s "${mib}M" "$work/files"
 for round in $(seq "$copies"); do
-	echo "nbdcopy, round $round of $copies" >&2
-	for name in $copied; do
+	echo "disk: nbdcopy, round $round of $copies" >&2
+	for name in $servers; do
 		copy_both_ways "$round" "$name"
 	done
 done
 rm "$work/files"
 
-for name in $written; do
-	start_server "$name" "$fio_mib"
+for name in $servers; do
+	start_server "$name"
 	fill "$name"
 done
 for round in $(seq "$segments"); do
-	echo "fio, round $round of $segments" >&2
-	for name in $written; do
+	echo "disk: fio, round $round of $segments" >&2
+	for name in $servers; do
 		write_and_read "$round" "$name"
 	done
 done
-for name in $written; do
-	report_memory 1 "$name" aged
+for name in $servers; do
+	report_memory 1 "$name" fio aged
 	stop_server "$name"
 done
-
-echo "The disk: nbdcopy of $copy_mib MiB of files; fio on $fio_mib MiB, $compressible % compressible,"
-echo "$depth requests at a time, $((segments * segment_s)) s of random writes:"
-awk -v ticks_per_s="$(getconf CLK_TCK)" -f "$here/median.awk" -f "$here/disk.awk" "$tsv"
-echo "written: $tsv"

@@ -6,13 +6,14 @@
 set -eu
 
 here=$(dirname "$0")
+# shellcheck source=bench/part.sh
+. "$here/part.sh"
 pages=16384
 rounds=${ROUNDS:-5}
 if [ -n "${QUICK:-}" ]; then
 	pages=4096
 	rounds=${ROUNDS:-2}
 fi
-tsv=$RESULTS/store.tsv
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 1' INT TERM HUP
@@ -31,14 +32,14 @@ measure() { # data rounds algorithm...
 	done
 }
 
-printf '#measure\tvariant\tsubject\tunit\tround\tvalue\n' >"$tsv"
+begin store
 # Twice what is used: some of it is filled with one word, and left out.
 mib=$((pages / 128))
 if command -v python3 >/dev/null 2>&1; then
 	python3 "$here/pages.py" "$mib" "$work/memory"
 	measure memory "$rounds" lz4 zstd-1
 else
-	echo 'skipped: process memory (python3 is not installed)'
+	skip 'process memory (python3 is not installed)'
 fi
 sh "$here/files.sh" "$mib" "$work/files"
 measure files "$rounds" lz4
