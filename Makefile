@@ -23,7 +23,9 @@ help:
 	@echo 'make demo          build, then pack real files into a pool (ARGS="file ...")'
 	@echo 'make check         all deterministic tests, in several builds'
 	@echo 'make soak          their long form, for SECONDS=$(SECONDS)'
-	@echo 'make bench         speed against other allocators, kernel zram, nbdkit (QUICK=1: a short run)'
+	@echo 'make bench         speed and bytes against other allocators, kernel zram, nbdkit;'
+	@echo '                   writes docs/BENCHMARKS.md (QUICK=1: two minutes, bench/results/)'
+	@echo 'make bench-deps    install what make bench compares with, or name what is skipped'
 	@echo 'make lint          formatting, static analysis, manual pages, licence lines, ...'
 	@echo 'make format        bring the C files into the form that make lint asks for'
 	@echo 'make install       install below DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)'
@@ -54,7 +56,7 @@ lint: deps-lint
 format:
 	@find include src plugin tools tests fuzz bench examples -name '*.[ch]' -exec clang-format -i {} +
 
-bench: deps-bench $(BUILD)/build.ninja
+bench: bench-deps $(BUILD)/build.ninja
 	@meson configure $(BUILD) -Dtests=enabled -Dbench=enabled
 	@ninja -C $(BUILD)
 	@BUILD=$(BUILD) QUICK=$(QUICK) sh bench/run
@@ -79,8 +81,8 @@ deps-check:
 deps-lint:
 	@scripts/deps build lint
 
-deps-bench:
+bench-deps:
 	@scripts/deps build bench
 
 .PHONY: all help run demo check soak lint format bench install clean \
-	deps-build deps-run deps-check deps-lint deps-bench
+	deps-build deps-run deps-check deps-lint bench-deps

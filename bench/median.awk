@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only
 #
-# The median of numbers with blanks between them: for the tables.
+# The median of numbers with blanks between them.
 
 function median(list, values, count, i, j, swap)
 {
@@ -13,6 +13,6 @@ function median(list, values, count, i, j, swap)
 		}
 	}
 	if (count % 2)
-		return values[(count + 1) / 2]
+		return values[(count + 1) / 2] + 0
 	return (values[count / 2] + values[count / 2 + 1]) / 2
 }
