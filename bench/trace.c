@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 /*
- * Runs the trace of compressed page sizes on one allocator and prints, phase by
- * phase, nanoseconds an operation: compiled twice, see heap.h. All threads go
- * through the phases together; each has its own share of the objects. A line is
- *   phase  threads  operations  wall ns/operation  processor ns/operation  resident/live
- * where an operation's time is as one thread sees it, and resident is given at the
- * end of the phases that change it (0 elsewhere).
+ * Runs a trace of object sizes on one allocator, phase by phase: compiled twice, see
+ * heap.h. All threads go through the phases together; each has its own share of the
+ * objects, and all together do the same work as one would. Lines are measure, unit, value:
+ *   PHASE           nanoseconds of the program for each operation of all threads
+ *   PHASE-faults    page faults for each operation
+ *   PHASE-resident  bytes resident at the end for each byte alive
+ * the latter two for the phases that change what is resident.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -17,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "clock.h"
 #include "heap.h"
@@ -28,9 +30,9 @@
 #define MAX_SIZE         4096
 #define CHURN_PER_OBJECT 4
 #define READS_PER_OBJECT 4
-#define SMALL_LIVE       64 /* objects of the pair phases */
+#define SMALL_LIVE       64 /* objects of a thread in the pair phases */
 #define PAIR_SIZE        256
-#define PAIRS            4000000
+#define PAIRS            4000000 /* of all threads */
 #define HOT_MAPS         10000000
 
 struct object {
@@ -41,7 +43,13 @@ struct object {
 struct bench {
 	struct trace trace;
 	unsigned threads;
-	uint32_t divisor;       /* of the lengths of the loops on few objects */
+	uint32_t divisor; /* of the trace and of the loops on few objects */
+	uint32_t copies;  /* of the trace */
+	uint32_t churn;   /* replacements for each object */
+	const char *path; /* of the trace, NULL: the project's */
+	uint64_t seed;
+	bool processor_time;    /* instead of the time that passes */
+	const char *phases;     /* the ones wanted, NULL: those that are not on request */
 	struct object *objects; /* trace.count, a run for each thread */
 	uint64_t resident_before;
 	pthread_barrier_t barrier;
@@ -64,8 +72,14 @@ struct worker {
 struct phase {
 	const char *name;
 	void (*run)(struct worker *worker);
-	bool shows_resident;
-	bool needs_threads; /* makes no sense with one */
+	bool shows_memory;
+	bool on_request;
+};
+
+/* What was so when a phase began. */
+struct start {
+	uint64_t wall_ns;
+	long faults;
 };
 
 static struct worker workers[MAX_THREADS];
@@ -108,7 +122,7 @@ static void run_fill(struct worker *worker)
 
 static void run_churn(struct worker *worker)
 {
-	uint64_t steps = (uint64_t)worker->count * CHURN_PER_OBJECT;
+	uint64_t steps = (uint64_t)worker->count * worker->bench->churn;
 
 	for (uint64_t i = 0; i < steps; i++) {
 		struct object *place = &worker->objects[rng_below(&worker->rng, worker->count)];
@@ -120,11 +134,11 @@ static void run_churn(struct worker *worker)
 	worker->operations = steps;
 }
 
-/* Objects are replaced in everybody's places: half of what is freed is another's. */
+/* Objects are replaced in everybody's places: of two threads' frees half are of the other's. */
 static void run_churn_shared(struct worker *worker)
 {
 	struct bench *bench = worker->bench;
-	uint64_t steps = (uint64_t)worker->count * CHURN_PER_OBJECT;
+	uint64_t steps = (uint64_t)worker->count * bench->churn;
 
 	for (uint64_t i = 0; i < steps; i++) {
 		uint32_t at = rng_below(&worker->rng, bench->trace.count);
@@ -159,13 +173,44 @@ static void run_read_random(struct worker *worker)
 	worker->operations = steps;
 }
 
+/* A thread's share of a loop whose length does not follow from the trace. */
+static uint64_t share(const struct bench *bench, uint64_t steps)
+{
+	return steps / bench->divisor / bench->threads;
+}
+
 static void run_map_hot(struct worker *worker)
 {
-	uint64_t steps = HOT_MAPS / worker->bench->divisor;
+	uint64_t steps = share(worker->bench, HOT_MAPS);
 
 	for (uint64_t i = 0; i < steps; i++)
 		worker->sum += first_word(object_at(&worker->objects[0]));
 	worker->operations = steps;
+}
+
+/* What map-hot is compared with: the same loop on what was mapped before. */
+static void run_plain_hot(struct worker *worker)
+{
+	heap_object object = object_at(&worker->objects[0]);
+	const void *memory = heap_open_to_read(object);
+	const void *volatile place = memory;
+	uint64_t steps = share(worker->bench, HOT_MAPS);
+
+	for (uint64_t i = 0; i < steps; i++) {
+		uint64_t word;
+
+		memcpy(&word, place, sizeof(word));
+		worker->sum += word;
+	}
+	heap_close(object);
+	worker->operations = steps;
+}
+
+static void run_compact(struct worker *worker)
+{
+	worker->operations = worker == workers;
+	if (worker == workers)
+		heap_compact();
 }
 
 static void run_free75(struct worker *worker)
@@ -205,7 +250,7 @@ static heap_object small_object(uint32_t size)
 
 static void pairs(struct worker *worker, uint32_t min, uint32_t max)
 {
-	uint64_t steps = PAIRS / worker->bench->divisor;
+	uint64_t steps = share(worker->bench, PAIRS);
 
 	for (size_t i = 0; i < SMALL_LIVE; i++)
 		worker->small[i] = small_object(rng_between(&worker->rng, min, max));
@@ -234,17 +279,45 @@ static void run_pair_many_sizes(struct worker *worker)
 static const struct phase phases[] = {
 	{ "fill", run_fill, true, false },
 	{ "churn", run_churn, true, false },
-	{ "churn-shared", run_churn_shared, true, true },
+	{ "churn-compacted", run_compact, true, true },
+	{ "churn-shared", run_churn_shared, true, false },
 	{ "read-random", run_read_random, false, false },
+	{ "plain-hot", run_plain_hot, false, false },
 	{ "map-hot", run_map_hot, false, false },
 	{ "pair-full", run_pair_one_size, false, false },
 	{ "free75", run_free75, true, false },
+	{ "free75-compacted", run_compact, true, true },
 	{ "free-rest", run_free_rest, false, false },
 	{ "pair-empty", run_pair_one_size, false, false },
 	{ "pair-sizes-empty", run_pair_many_sizes, false, false },
 };
 
 #define PHASES (sizeof(phases) / sizeof(phases[0]))
+
+/* Whether name is among the names in list, which have commas between them. */
+static bool is_listed(const char *list, const char *name)
+{
+	size_t length = strlen(name);
+
+	for (const char *at = list; at; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (!strncmp(at, name, length) && (at[length] == ',' || !at[length]))
+			return true;
+	}
+	return false;
+}
+
+static bool is_wanted(const struct bench *bench, const struct phase *phase)
+{
+	return bench->phases ? is_listed(bench->phases, phase->name) : !phase->on_request;
+}
+
+static long fault_count(void)
+{
+	struct rusage usage;
+
+	return getrusage(RUSAGE_SELF, &usage) ? 0 : usage.ru_minflt;
+}
 
 static uint64_t live_bytes(struct bench *bench)
 {
@@ -255,41 +328,47 @@ static uint64_t live_bytes(struct bench *bench)
 	return sum;
 }
 
-static void print_phase(struct bench *bench, const struct phase *phase, uint64_t wall_ns)
+static void print_memory(struct bench *bench, const struct phase *phase, double faults)
 {
-	uint64_t thread_ns = 0;
+	double resident = (double)(resident_anonymous_bytes() - bench->resident_before);
+
+	printf("%s-faults\tfaults/op\t%.5f\n", phase->name, faults);
+	printf("%s-resident\tB/B\t%.4f\n", phase->name, resident / (double)live_bytes(bench));
+}
+
+static void print_phase(struct bench *bench, const struct phase *phase, const struct start *start)
+{
+	uint64_t wall_ns = clock_wall_ns() - start->wall_ns;
+	long faults = fault_count() - start->faults;
+	uint64_t processor_ns = 0;
 	double operations = 0;
-	double resident = 0;
 
 	for (unsigned i = 0; i < bench->threads; i++) {
 		operations += (double)workers[i].operations;
-		thread_ns += workers[i].thread_ns;
+		processor_ns += workers[i].thread_ns;
 	}
-	if (phase->shows_resident)
-		resident = (double)(resident_anonymous_bytes() - bench->resident_before) /
-			   (double)live_bytes(bench);
-	printf("%s\t%u\t%.0f\t%.2f\t%.2f\t%.4f\n", phase->name, bench->threads, operations,
-	       (double)wall_ns * bench->threads / operations, (double)thread_ns / operations,
-	       resident);
+	printf("%s\tns\t%.3f\n", phase->name,
+	       (double)(bench->processor_time ? processor_ns : wall_ns) / operations);
+	if (phase->shows_memory)
+		print_memory(bench, phase, (double)faults / operations);
 	fflush(stdout);
 }
 
 static void run_phase(struct worker *worker, const struct phase *phase)
 {
 	struct bench *bench = worker->bench;
-	uint64_t wall_from;
+	struct start start;
 	uint64_t from;
 
-	if (phase->needs_threads && bench->threads < 2)
-		return;
+	start.faults = fault_count();
 	pthread_barrier_wait(&bench->barrier);
-	wall_from = clock_wall_ns();
+	start.wall_ns = clock_wall_ns();
 	from = clock_thread_ns();
 	phase->run(worker);
 	worker->thread_ns = clock_thread_ns() - from;
 	pthread_barrier_wait(&bench->barrier);
 	if (worker == workers)
-		print_phase(bench, phase, clock_wall_ns() - wall_from);
+		print_phase(bench, phase, &start);
 	pthread_barrier_wait(&bench->barrier);
 }
 
@@ -297,19 +376,21 @@ static void *run_worker(void *data)
 {
 	struct worker *worker = data;
 
-	for (size_t i = 0; i < PHASES; i++)
-		run_phase(worker, &phases[i]);
+	for (size_t i = 0; i < PHASES; i++) {
+		if (is_wanted(worker->bench, &phases[i]))
+			run_phase(worker, &phases[i]);
+	}
 	return NULL;
 }
 
-static void prepare_worker(struct bench *bench, unsigned index, uint64_t seed)
+static void prepare_worker(struct bench *bench, unsigned index)
 {
 	struct worker *worker = &workers[index];
 	uint32_t first = (uint32_t)((uint64_t)bench->trace.count * index / bench->threads);
 	uint32_t end = (uint32_t)((uint64_t)bench->trace.count * (index + 1) / bench->threads);
 
 	worker->bench = bench;
-	worker->rng = rng_seeded(seed + index + 1);
+	worker->rng = rng_seeded(bench->seed + index + 1);
 	worker->objects = bench->objects + first;
 	worker->sizes = bench->trace.sizes + first;
 	worker->count = end - first;
@@ -321,14 +402,32 @@ static void prepare_worker(struct bench *bench, unsigned index, uint64_t seed)
 	rng_shuffle_u32(&worker->rng, worker->order, worker->count);
 }
 
-static void prepare(struct bench *bench, uint32_t keep_one_in, uint64_t seed)
+/* The trace, as long as it shall be, in random order. */
+static void prepare_trace(struct bench *bench, struct rng *rng)
 {
-	struct rng rng = rng_seeded(seed);
+	struct trace *trace = &bench->trace;
+	uint32_t count;
 
-	if (trace_load(&bench->trace, NULL))
+	if (trace_load(trace, bench->path))
 		stop("the trace");
-	trace_shuffle(&bench->trace, &rng);
-	trace_truncate(&bench->trace, bench->trace.count / keep_one_in);
+	trace_shuffle(trace, rng);
+	trace_truncate(trace, trace->count / bench->divisor);
+	count = trace->count;
+	trace->count *= bench->copies;
+	trace->bytes *= bench->copies;
+	trace->sizes = realloc(trace->sizes, trace->count * sizeof(*trace->sizes));
+	if (!trace->sizes)
+		stop("no memory");
+	for (uint32_t i = count; i < trace->count; i++)
+		trace->sizes[i] = trace->sizes[i - count];
+	trace_shuffle(trace, rng);
+}
+
+static void prepare(struct bench *bench)
+{
+	struct rng rng = rng_seeded(bench->seed);
+
+	prepare_trace(bench, &rng);
 	bench->objects = malloc(bench->trace.count * sizeof(*bench->objects));
 	if (!bench->objects)
 		stop("no memory");
@@ -337,7 +436,7 @@ static void prepare(struct bench *bench, uint32_t keep_one_in, uint64_t seed)
 	for (size_t i = 0; i < sizeof(source); i++)
 		source[i] = (unsigned char)rng_next(&rng);
 	for (unsigned i = 0; i < bench->threads; i++)
-		prepare_worker(bench, i, seed);
+		prepare_worker(bench, i);
 	if (pthread_barrier_init(&bench->barrier, NULL, bench->threads))
 		stop("pthread_barrier_init");
 }
@@ -365,35 +464,70 @@ static void release(struct bench *bench)
 
 static void usage(void)
 {
-	fputs("usage: trace [--threads NUMBER] [--one-in NUMBER] [--seed NUMBER] [--manual]\n"
-	      "  --one-in  keep only one of so many objects\n"
-	      "  --manual  no automatic compaction\n",
+	fputs("usage: trace [OPTION VALUE]... [--manual] [--processor-time]\n"
+	      "  --data FILE      a trace other than the project's\n"
+	      "  --one-in NUMBER  keep only one of so many objects\n"
+	      "  --copies NUMBER  so many times the trace\n"
+	      "  --churn NUMBER   replace each object so many times\n"
+	      "  --phases LIST    run these only, with commas between them\n"
+	      "  --threads NUMBER, --seed NUMBER\n"
+	      "  --manual         no automatic compaction\n",
 	      stderr);
 	exit(2);
 }
 
+static uint32_t number(const char *text)
+{
+	unsigned long value = strtoul(text, NULL, 0);
+
+	if (value < 1 || value > UINT32_MAX)
+		usage();
+	return (uint32_t)value;
+}
+
+/* The arguments that have a value. */
+static void read_option(struct bench *bench, const char *name, const char *value)
+{
+	if (!strcmp(name, "--threads"))
+		bench->threads = number(value);
+	else if (!strcmp(name, "--one-in"))
+		bench->divisor = number(value);
+	else if (!strcmp(name, "--copies"))
+		bench->copies = number(value);
+	else if (!strcmp(name, "--churn"))
+		bench->churn = number(value);
+	else if (!strcmp(name, "--phases"))
+		bench->phases = value;
+	else if (!strcmp(name, "--data"))
+		bench->path = value;
+	else if (!strcmp(name, "--seed"))
+		bench->seed = number(value);
+	else
+		usage();
+}
+
 int main(int argc, char **argv)
 {
-	static struct bench bench = { .threads = 1, .divisor = 1 };
+	static struct bench bench = {
+		.threads = 1, .divisor = 1, .copies = 1, .churn = CHURN_PER_OBJECT, .seed = 1
+	};
 	bool manual = false;
-	uint64_t seed = 1;
 
 	for (int i = 1; i < argc; i++) {
 		if (!strcmp(argv[i], "--manual"))
 			manual = true;
-		else if (!strcmp(argv[i], "--threads") && i + 1 < argc)
-			bench.threads = (unsigned)strtoul(argv[++i], NULL, 0);
-		else if (!strcmp(argv[i], "--one-in") && i + 1 < argc)
-			bench.divisor = (uint32_t)strtoul(argv[++i], NULL, 0);
-		else if (!strcmp(argv[i], "--seed") && i + 1 < argc)
-			seed = strtoull(argv[++i], NULL, 0);
-		else
+		else if (!strcmp(argv[i], "--processor-time"))
+			bench.processor_time = true;
+		else if (i + 1 < argc) {
+			read_option(&bench, argv[i], argv[i + 1]);
+			i++;
+		} else
 			usage();
 	}
-	if (bench.threads < 1 || bench.threads > MAX_THREADS || bench.divisor < 1)
+	if (bench.threads > MAX_THREADS)
 		usage();
-	prepare(&bench, bench.divisor, seed);
-	if (!heap_create(manual))
+	prepare(&bench);
+	if (!heap_create(manual, 0))
 		stop("no pool");
 	run(&bench);
 	heap_destroy();
