@@ -3,7 +3,7 @@
  * How fast compaction moves objects, next to memcpy() of objects of the same sizes
  * from places just as scattered; and how long a thread that maps objects waits
  * meanwhile, next to the same thread beside one that only burns time.
- * Lines are: measure, value, unit.
+ * Lines are: measure, variant, subject, unit, round, value.
  */
 #define _POSIX_C_SOURCE 200809L
 
@@ -45,13 +45,14 @@ struct bench {
 	struct zs_pool *pool;
 	zs_handle *handles; /* trace.count */
 	uint32_t *order;    /* places in random order: three quarters are freed first */
-	uint64_t moved_bytes;
-	uint64_t moved_objects;
-	uint64_t freed_bytes;
-	uint64_t move_ns;
-	uint64_t copied_bytes;
-	uint64_t copy_ns;
 	unsigned rounds;
+	unsigned round; /* from 1 */
+};
+
+/* What was moved or copied, and how long it took. */
+struct move {
+	uint64_t bytes;
+	uint64_t ns;
 };
 
 struct reader {
@@ -140,19 +141,19 @@ static void make_sparse(struct bench *bench)
 	}
 }
 
-static void compact_all(struct bench *bench, const struct zs_compact_budget *budget)
+static struct move compact_all(struct bench *bench, const struct zs_compact_budget *budget)
 {
 	struct zs_compact_result result;
+	struct move moved = { 0 };
 	uint64_t from = clock_wall_ns();
 	int more;
 
 	do {
 		more = zs_compact_some(bench->pool, budget, &result);
-		bench->moved_bytes += result.moved_bytes;
-		bench->moved_objects += result.moved_objects;
-		bench->freed_bytes += result.freed_bytes;
+		moved.bytes += result.moved_bytes;
 	} while (more);
-	bench->move_ns += clock_wall_ns() - from;
+	moved.ns = clock_wall_ns() - from;
+	return moved;
 }
 
 /* Where each object would be if they lay side by side in order of age. */
@@ -171,22 +172,36 @@ static uint64_t *lay_out(const struct bench *bench)
 }
 
 /* Gathers the surviving quarter, in order of place, into memory that is there already. */
-static void copy_survivors(struct bench *bench, unsigned char *to, const unsigned char *from,
-			   const uint64_t *offsets)
+static struct move copy_survivors(struct bench *bench, unsigned char *to, const unsigned char *from,
+				  const uint64_t *offsets)
 {
 	uint64_t started = clock_wall_ns();
-	uint64_t at = 0;
+	struct move copied = { 0 };
 
 	for (uint32_t place = 0; place < bench->trace.count; place++) {
 		uint32_t size = bench->trace.sizes[place];
 
 		if (!bench->handles[place])
 			continue;
-		memcpy(to + at, from + offsets[place], size);
-		at += size;
+		memcpy(to + copied.bytes, from + offsets[place], size);
+		copied.bytes += size;
 	}
-	bench->copy_ns += clock_wall_ns() - started;
-	bench->copied_bytes += at;
+	copied.ns = clock_wall_ns() - started;
+	return copied;
+}
+
+static void print_value(const struct bench *bench, const char *measure, const char *variant,
+			const char *subject, const char *unit, double value)
+{
+	printf("%s\t%s\t%s\t%s\t%u\t%.3f\n", measure, variant, subject, unit, bench->round, value);
+	fflush(stdout);
+}
+
+static void print_speed(const struct bench *bench, const char *variant, const char *subject,
+			struct move move)
+{
+	print_value(bench, "move", variant, subject, "MiB/s",
+		    (double)move.bytes / (1 << 20) / ((double)move.ns / 1e9));
 }
 
 static void measure_speed(struct bench *bench)
@@ -194,15 +209,21 @@ static void measure_speed(struct bench *bench)
 	unsigned char *from = malloc(bench->trace.bytes);
 	unsigned char *to = malloc(bench->trace.bytes);
 	uint64_t *offsets = lay_out(bench);
+	char variant[64];
 
 	if (!from || !to)
 		stop("no memory");
 	memset(from, 1, bench->trace.bytes);
 	memset(to, 2, bench->trace.bytes);
-	for (unsigned round = 0; round < bench->rounds; round++) {
+	snprintf(variant, sizeof(variant), "%.0f MB", (double)bench->trace.bytes / 1e6);
+	for (bench->round = 1; bench->round <= bench->rounds; bench->round++) {
+		struct move moved;
+
 		make_sparse(bench);
-		copy_survivors(bench, to, from, offsets);
-		compact_all(bench, NULL);
+		print_speed(bench, variant, "memcpy", copy_survivors(bench, to, from, offsets));
+		moved = compact_all(bench, NULL);
+		print_speed(bench, variant, "zs", moved);
+		print_value(bench, "whole-pool", variant, "zs", "us", (double)moved.ns / 1e3);
 	}
 	free(from);
 	free(to);
@@ -232,6 +253,7 @@ static void *read_until_stopped(void *data)
 
 static void start_reader(struct reader *reader)
 {
+	reader->waits = (struct waits){ 0 };
 	atomic_store(&reader->started, false);
 	atomic_store(&reader->stop, false);
 	if (pthread_create(&reader->thread, NULL, read_until_stopped, reader))
@@ -254,51 +276,45 @@ static void burn(uint64_t ns)
 		;
 }
 
-/* Each round: the reader beside compaction, then as long beside a loop. */
-static void measure_waits(struct bench *bench, const struct zs_compact_budget *budget,
-			  struct reader *compacting, struct reader *idle)
+static void print_waits(const struct bench *bench, const char *variant, const char *subject,
+			const struct waits *waits)
 {
-	for (unsigned round = 0; round < bench->rounds; round++) {
-		uint64_t before = bench->move_ns;
+	static const struct {
+		const char *measure;
+		double percent;
+	} shown[] = {
+		{ "map-wait-p50", 50 },
+		{ "map-wait-p99", 99 },
+		{ "map-wait-p99.99", 99.99 },
+	};
+
+	for (size_t i = 0; i < sizeof(shown) / sizeof(shown[0]); i++)
+		print_value(bench, shown[i].measure, variant, subject, "ns",
+			    (double)waits_percentile(waits, shown[i].percent));
+	print_value(bench, "map-wait-max", variant, subject, "ns", (double)waits->longest_ns);
+}
+
+/* Each round: the reader beside compaction, then as long beside a loop. */
+static void measure_waits(struct bench *bench, const char *variant,
+			  const struct zs_compact_budget *budget)
+{
+	static struct reader reader;
+
+	reader.bench = bench;
+	reader.rng = rng_seeded(2);
+	for (bench->round = 1; bench->round <= bench->rounds; bench->round++) {
+		struct move moved;
 
 		make_sparse(bench);
-		start_reader(compacting);
-		compact_all(bench, budget);
-		stop_reader(compacting);
-		start_reader(idle);
-		burn(bench->move_ns - before);
-		stop_reader(idle);
+		start_reader(&reader);
+		moved = compact_all(bench, budget);
+		stop_reader(&reader);
+		print_waits(bench, variant, "zs", &reader.waits);
+		start_reader(&reader);
+		burn(moved.ns);
+		stop_reader(&reader);
+		print_waits(bench, variant, "idle", &reader.waits);
 	}
-}
-
-static void print_value(const char *measure, const char *suffix, double value, const char *unit)
-{
-	printf("%s%s\t%.3f\t%s\n", measure, suffix, value, unit);
-}
-
-static void print_speed(const struct bench *bench)
-{
-	double moved = (double)bench->moved_bytes / (double)bench->move_ns;
-	double copied = (double)bench->copied_bytes / (double)bench->copy_ns;
-
-	print_value("compaction", "", moved, "GB/s");
-	print_value("memcpy", "", copied, "GB/s");
-	print_value("compaction/memcpy", "", moved / copied, "");
-	print_value("compaction of the whole pool", "",
-		    (double)bench->move_ns / bench->rounds / 1e6, "ms");
-	print_value("moved", "", (double)bench->moved_bytes / bench->rounds / 1e6, "MB");
-	print_value("given back", "", (double)bench->freed_bytes / bench->rounds / 1e6, "MB");
-	print_value("time for an object moved", "",
-		    (double)bench->move_ns / (double)bench->moved_objects, "ns");
-}
-
-static void print_waits(const char *name, const struct waits *waits)
-{
-	print_value(name, ", maps", (double)waits->count, "");
-	print_value(name, ", median", (double)waits_percentile(waits, 50), "ns");
-	print_value(name, ", p99", (double)waits_percentile(waits, 99), "ns");
-	print_value(name, ", p99.99", (double)waits_percentile(waits, 99.99), "ns");
-	print_value(name, ", longest", (double)waits->longest_ns, "ns");
 }
 
 static void prepare(struct bench *bench, uint32_t keep_one_in)
@@ -342,9 +358,6 @@ static void usage(void)
 int main(int argc, char **argv)
 {
 	static struct bench bench = { .rounds = DEFAULT_ROUNDS };
-	static struct reader compacting = { .bench = &bench };
-	static struct reader stepping = { .bench = &bench };
-	static struct reader idle = { .bench = &bench };
 	const struct zs_compact_budget step = { .bytes = STEP_BYTES };
 	uint32_t keep_one_in = 1;
 
@@ -359,16 +372,9 @@ int main(int argc, char **argv)
 	if (argc % 2 == 0 || bench.rounds < 1 || keep_one_in < 1)
 		usage();
 	prepare(&bench, keep_one_in);
-	compacting.rng = rng_seeded(2);
-	stepping.rng = rng_seeded(3);
-	idle.rng = rng_seeded(4);
 	measure_speed(&bench);
-	print_speed(&bench);
-	measure_waits(&bench, NULL, &compacting, &idle);
-	measure_waits(&bench, &step, &stepping, &idle);
-	print_waits("map while compacting", &compacting.waits);
-	print_waits("map while compacting in steps of 1 MiB", &stepping.waits);
-	print_waits("map while nothing is compacted", &idle.waits);
+	measure_waits(&bench, "whole pool", NULL);
+	measure_waits(&bench, "steps of 1 MiB", &step);
 	release(&bench);
 	return 0;
 }
