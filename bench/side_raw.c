@@ -21,6 +21,7 @@
 #define STEP    8 /* of length */
 #define LENGTHS (PAGE_BYTES / STEP + 1)
 #define AREAS   2
+#define LINE    64               /* bytes of a cache line: no two counters are in one */
 #define ROOM    (2 * PAGE_BYTES) /* more than any codec needs */
 
 struct place {
@@ -44,7 +45,7 @@ struct raw {
 	char *memory;            /* AREAS times area_bytes */
 	uint64_t area_bytes;     /* all contents, compressed */
 	uint64_t first[LENGTHS]; /* in an area, where those of a length begin */
-	_Atomic uint64_t next[WRITES][LENGTHS];
+	_Atomic uint64_t next[WRITES][LENGTHS][LINE / sizeof(uint64_t)]; /* the first of a line */
 	struct thread thread[MAX_THREADS];
 };
 
@@ -75,7 +76,8 @@ static void raw_clear(void *self)
 		stop("madvise");
 	for (unsigned n = 0; n < WRITES; n++) {
 		for (unsigned i = 0; i < LENGTHS; i++)
-			atomic_store(&raw->next[n][i], n % AREAS * raw->area_bytes + raw->first[i]);
+			atomic_store(&raw->next[n][i][0],
+				     n % AREAS * raw->area_bytes + raw->first[i]);
 	}
 }
 
@@ -143,7 +145,7 @@ static void raw_write(void *self, unsigned thread, uint32_t page, const void *by
 	uint32_t length = compress(raw, &raw->thread[thread], bytes);
 	uint32_t class = length_class(length);
 
-	place->offset = atomic_fetch_add_explicit(&raw->next[place->writes][class], class * STEP,
+	place->offset = atomic_fetch_add_explicit(&raw->next[place->writes][class][0], class * STEP,
 						  memory_order_relaxed);
 	place->length = length;
 	place->writes++;
