@@ -17,18 +17,10 @@ rounds=${ROUNDS:-5}
 if [ -n "${QUICK:-}" ]; then
 	one_in=4 small='95 MB'
 	calls_one_in=16 calls_small='24 MB'
-	large_rounds=0
 	rounds=${ROUNDS:-2}
 fi
-if [ "${CLOCK:-wall}" = cpu ]; then
-	set -- --processor-time
-else
-	set --
-fi
-
-threads_name() {
-	[ "$1" = 1 ] && echo '1 thread' || echo "$1 threads"
-}
+clock=''
+[ "${CLOCK:-wall}" = wall ] || clock=--processor-time
 
 # with_difference SUBJECT: and what a map of ours takes beyond the same loop on a plain pointer
 with_difference() {
@@ -38,25 +30,22 @@ with_difference() {
 		}'
 }
 
-# run_round ROUND THREADS [ARGUMENT...]
+# run_round ROUND THREADS ARGUMENT...
 run_round() {
-	round=$1 threads=$2
+	round=$1 variant="$small, $2"
 	shift 2
-	echo "$small, $(threads_name "$threads"), round $round of $rounds" >&2
+	echo "$variant, round $round of $rounds" >&2
 	for subject in zs zs-manual $mallocs; do
-		run_on "$subject" trace --threads "$threads" --one-in "$one_in" "$@" |
-			with_difference "$subject" | put "$small, $(threads_name "$threads")" "$subject" "$round"
+		run_on "$subject" trace "$@" --one-in "$one_in" ${clock:+"$clock"} |
+			with_difference "$subject" | put "$variant" "$subject" "$round"
 	done
 }
 
-# run_large ROUND [ARGUMENT...]
-run_large() {
-	round=$1
-	shift
-	echo "$large, round $round of $large_rounds" >&2
+run_large() { # round
+	echo "$large, round $1 of $large_rounds" >&2
 	for subject in zs zs-manual $mallocs; do
-		run_on "$subject" trace --copies "$copies" --phases fill,churn,free75 --churn 1 "$@" |
-			put "$large, 1 thread" "$subject" "$round"
+		run_on "$subject" trace --copies "$copies" --phases fill,churn,free75 --churn 1 \
+			${clock:+"$clock"} | put "$large, 1 thread" "$subject" "$1"
 	done
 }
 
@@ -82,6 +71,17 @@ put_calls() {
 	done
 }
 
+# What our calls take, whatever the machine.
+put_instructions() {
+	echo 'instructions' >&2
+	sh "$here/instructions.sh" | awk -v OFS='\t' '{
+		measure = $2 == "+" ? "map-and-unmap" : substr($1, 4)
+		gsub("_", "-", measure)
+		match($0, /[12] threads?|zero_on_free/)
+		print measure "-instructions", substr($0, RSTART, RLENGTH), "zs", "instructions", 1, $NF
+	}' >>"$tsv"
+}
+
 # The first touch of a machine's memory is dear in a virtual one: not counted.
 touch_memory() {
 	"$BUILD/bench/trace_malloc" --phases fill "$@" >/dev/null
@@ -91,9 +91,10 @@ begin allocators
 find_mallocs
 touch_memory --one-in "$one_in"
 for round in $(seq "$rounds"); do
-	for threads in 1 2 8; do
-		run_round "$round" "$threads" "$@"
-	done
+	run_round "$round" '1 thread' --threads 1
+	run_round "$round" '1 thread, another asleep' --company
+	run_round "$round" '2 threads' --threads 2
+	run_round "$round" '8 threads' --threads 8
 done
 
 calls=$(mktemp)
@@ -105,13 +106,20 @@ else
 	skip 'system calls counted (strace is not installed)'
 fi
 
-if [ "$large_rounds" = 0 ]; then
+if [ -n "${QUICK:-}" ]; then
 	exit 0
-elif [ "$(free_mb)" -lt "$large_needs_mb" ]; then
+fi
+
+if command -v valgrind >/dev/null 2>&1; then
+	put_instructions
+else
+	skip 'instructions counted (valgrind is not installed)'
+fi
+if [ "$(free_mb)" -lt "$large_needs_mb" ]; then
 	skip "allocators, $large (not enough memory is free)"
 	exit 0
 fi
 touch_memory --copies "$copies"
 for round in $(seq "$large_rounds"); do
-	run_large "$round" "$@"
+	run_large "$round"
 done

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "clock.h"
 #include "heap.h"
@@ -49,6 +50,7 @@ struct bench {
 	const char *path; /* of the trace, NULL: the project's */
 	uint64_t seed;
 	bool processor_time;    /* instead of the time that passes */
+	bool company;           /* a further thread sleeps all the time */
 	const char *phases;     /* the ones wanted, NULL: those that are not on request */
 	struct object *objects; /* trace.count, a run for each thread */
 	uint64_t resident_before;
@@ -441,8 +443,20 @@ static void prepare(struct bench *bench)
 		stop("pthread_barrier_init");
 }
 
+/* Takes no time, but the program is not of one thread then: allocators lock. */
+static void *sleep_on(void *data)
+{
+	for (;;)
+		pause();
+	return data;
+}
+
 static void run(struct bench *bench)
 {
+	pthread_t company;
+
+	if (bench->company && pthread_create(&company, NULL, sleep_on, NULL))
+		stop("pthread_create");
 	bench->resident_before = resident_anonymous_bytes();
 	for (unsigned i = 1; i < bench->threads; i++) {
 		if (pthread_create(&workers[i].thread, NULL, run_worker, &workers[i]))
@@ -464,14 +478,16 @@ static void release(struct bench *bench)
 
 static void usage(void)
 {
-	fputs("usage: trace [OPTION VALUE]... [--manual] [--processor-time]\n"
+	fputs("usage: trace [OPTION VALUE]... [--manual] [--company]\n"
+	      "             [--processor-time]\n"
 	      "  --data FILE      a trace other than the project's\n"
 	      "  --one-in NUMBER  keep only one of so many objects\n"
 	      "  --copies NUMBER  so many times the trace\n"
 	      "  --churn NUMBER   replace each object so many times\n"
 	      "  --phases LIST    run these only, with commas between them\n"
 	      "  --threads NUMBER, --seed NUMBER\n"
-	      "  --manual         no automatic compaction\n",
+	      "  --manual         no automatic compaction\n"
+	      "  --company        a further thread sleeps all the time\n",
 	      stderr);
 	exit(2);
 }
@@ -518,6 +534,8 @@ int main(int argc, char **argv)
 			manual = true;
 		else if (!strcmp(argv[i], "--processor-time"))
 			bench.processor_time = true;
+		else if (!strcmp(argv[i], "--company"))
+			bench.company = true;
 		else if (i + 1 < argc) {
 			read_option(&bench, argv[i], argv[i + 1]);
 			i++;
