@@ -28,7 +28,7 @@ int main(void)
 	static char page[PAGE_BYTES];
 
 	while (fread(page, PAGE_BYTES, 1, stdin) == 1) {
-		if (memcmp(page, page + sizeof(uint64_t), PAGE_BYTES - sizeof(uint64_t)))
+		if (memcmp(page, page + sizeof(uint64_t), PAGE_BYTES - sizeof(uint64_t)) != 0)
 			counts[compressed_size(page)]++;
 	}
 	for (uint32_t size = 1; size <= PAGE_BYTES; size++) {
