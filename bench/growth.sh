@@ -10,7 +10,7 @@ here=$(dirname "$0")
 . "$here/heaps.sh"
 bytes_each=64 # at most, with the list of the objects
 most=100000000
-rounds=1
+rounds=${ROUNDS:-3}
 if [ -n "${QUICK:-}" ]; then
 	most=1000000
 	rounds=${ROUNDS:-2}
