@@ -12,7 +12,7 @@
 
 function number(amount, unit)
 {
-	if (unit == "B/B" || unit == "ratio")
+	if (unit == "B/B" || unit == "ratio" || amount < 1)
 		return sprintf("%.3f", amount)
 	return sprintf((amount >= 100 ? "%.0f" : (amount >= 10 ? "%.1f" : "%.2f")), amount)
 }
@@ -29,7 +29,9 @@ function cell(part, measure, variant, subject, unit, list, n, i, least, most)
 		most = list[i] + 0 > most ? list[i] + 0 : most
 	}
 	n = number(value(part, measure, variant, subject), unit)
-	return least == most ? n : n " (" number(least, unit) "-" number(most, unit) ")"
+	least = number(least, unit)
+	most = number(most, unit)
+	return least == most ? n : n " (" least "-" most ")"
 }
 
 function is_met(ratio, relation, factor)
