@@ -13,7 +13,7 @@ here=$(dirname "$0")
 one_in=1 small='379 MB'
 calls_one_in=4 calls_small='95 MB'
 copies=11 large='4 GB' large_rounds=2 large_needs_mb=6000
-rounds=${ROUNDS:-5}
+rounds=${ROUNDS:-3}
 if [ -n "${QUICK:-}" ]; then
 	one_in=4 small='95 MB'
 	calls_one_in=16 calls_small='24 MB'
