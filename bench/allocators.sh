@@ -75,10 +75,14 @@ put_calls() {
 put_instructions() {
 	echo 'instructions' >&2
 	sh "$here/instructions.sh" | awk -v OFS='\t' '{
-		measure = $2 == "+" ? "map-and-unmap" : substr($1, 4)
+		measure = $2 ~ /unmap/ ? "map-and-unmap" : substr($2, 4)
 		gsub("_", "-", measure)
-		match($0, /[12] threads?|zero_on_free/)
-		print measure "-instructions", substr($0, RSTART, RLENGTH), "zs", "instructions", 1, $NF
+		sub(",", "", measure)
+		variant = "1 thread" ($NF == "hot" ? ", the same object" : "")
+		variant = variant ($NF == "zero" ? ", zero_on_free" : "")
+		if ($NF == "threads")
+			variant = "2 threads"
+		print measure "-instructions", variant, "zs", "instructions", 1, $1
 	}' >>"$tsv"
 }
 
