@@ -8,7 +8,7 @@ set -eu
 here=$(dirname "$0")
 # shellcheck source=bench/heaps.sh
 . "$here/heaps.sh"
-live_mib=128
+live_mib=64
 rounds=${ROUNDS:-2}
 [ "$rounds" -lt 2 ] || rounds=2
 if [ -n "${QUICK:-}" ]; then
