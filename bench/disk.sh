@@ -14,7 +14,7 @@ copies=${ROUNDS:-3}
 segments=3   # of random writes
 segment_s=20 # of each, in seconds; on servers whose size is not in question:
 short_s=3
-read_s=3
+read_s=2
 if [ -n "${QUICK:-}" ]; then
 	mib=128
 	copies=${ROUNDS:-2}
@@ -123,6 +123,7 @@ report_memory() { # round name variant when
 		"$(awk -v resident="$resident" -v mib="$mib" 'BEGIN { printf "%.4f", resident / mib / 1048576 }')"
 	case $2 in
 	zram-*)
+		[ "$4" != empty ] || return 0
 		"$tool" get --control "$work/$2.control" mm_stat >"$work/mm_stat"
 		report "$1" "$2" "$3" "overhead-$4" B/B \
 			"$(awk -v resident="$resident" '{ printf "%.4f", resident / $2 }' "$work/mm_stat")"
@@ -207,6 +208,7 @@ rm "$work/files"
 
 for name in $servers; do
 	start_server "$name"
+	report_memory 1 "$name" fio empty
 	fill "$name"
 done
 for round in $(seq "$segments"); do
