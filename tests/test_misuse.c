@@ -430,6 +430,54 @@ static void a_write_through_a_read_only_map_is_noticed_in_a_debug_build(void **s
 	}
 }
 
+/* The blocks of their handles are gone too. */
+static void handles_of_a_pool_that_was_emptied_are_stale(void **state)
+{
+	struct objects objects = { 0 };
+	zs_handle handles[1000];
+	struct rng rng = rng_seeded(7);
+	struct rig rig;
+
+	rig_open_tolerant(&rig, *state, NULL);
+	objects_fill(&objects, rig.pool, &rng, COUNT_OF(handles), 100, 100);
+	for (size_t i = 0; i < COUNT_OF(handles); i++)
+		handles[i] = objects.at[i].handle;
+	objects_free_all(&objects, rig.pool);
+	for (size_t i = 0; i < COUNT_OF(handles); i++) {
+		unsigned long before = rig.faults.count;
+
+		assert_null(zs_map_object(rig.pool, handles[i], ZS_MM_RO));
+		assert_true(rig.faults.count > before);
+	}
+	rig.faults.count = 0;
+	rig_close(&rig);
+}
+
+/* The largest class is wider than the largest object. */
+static void a_write_to_what_was_allocated_last_has_to_fit(void **state)
+{
+	enum { LARGEST = 1001 };
+	static const char bytes[2 * LARGEST];
+	struct rig rig;
+
+	rig_open_tolerant(&rig, *state, &(struct zs_pool_options){ .max_object_size = LARGEST });
+	for (size_t size = 90; size <= LARGEST; size += 911) {
+		zs_handle handle = zs_malloc(rig.pool, size);
+		size_t room = zs_object_size(rig.pool, handle);
+
+		zs_free(rig.pool, handle);
+		handle = zs_malloc(rig.pool, size);
+		zs_obj_write(rig.pool, handle, bytes, room);
+		assert_no_fault(&rig.faults);
+		zs_free(rig.pool, handle);
+		handle = zs_malloc(rig.pool, size);
+		zs_obj_write(rig.pool, handle, bytes, room + 1);
+		assert_one_fault(&rig.faults, ZS_MISUSE_OVERRUN, handle);
+		zs_free(rig.pool, handle);
+	}
+	rig_close(&rig);
+}
+
 /* A program of one thread finds what it mapped last without a look at the handle. */
 static void what_was_mapped_last_is_gone_once_it_is_freed(void **state)
 {
@@ -468,6 +516,8 @@ int main(void)
 		IN_BOTH_HABITATS(no_lock_is_held_while_a_handler_runs),
 		IN_BOTH_HABITATS(a_byte_written_past_the_object_is_noticed_in_a_debug_build),
 		IN_BOTH_HABITATS(a_write_through_a_read_only_map_is_noticed_in_a_debug_build),
+		IN_BOTH_HABITATS(handles_of_a_pool_that_was_emptied_are_stale),
+		IN_BOTH_HABITATS(a_write_to_what_was_allocated_last_has_to_fit),
 		IN_BOTH_HABITATS(what_was_mapped_last_is_gone_once_it_is_freed),
 	};
 

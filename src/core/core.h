@@ -423,10 +423,11 @@ static inline unsigned bit_first64(uint64_t word)
 {
 #if UINTPTR_MAX > UINT32_MAX
 	return (unsigned)__builtin_ctzll(word);
-#endif
+#else
 	uint32_t low = (uint32_t)word;
 
 	return low ? bit_first(low) : 32 + bit_first((uint32_t)(word >> 32));
+#endif
 }
 
 static inline unsigned bit_last64(uint64_t word)

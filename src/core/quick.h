@@ -227,7 +227,7 @@ static inline unsigned zs_take_slot(struct shard *shard, struct size_class *clas
 
 /* A slot in the fullest zspage of a class that has room, *loc in it. NULL: there is none. */
 static ALWAYS_INLINE struct zspage *zs_take_room(struct zs_pool *pool, struct shard *shard,
-					  unsigned class_index, uint32_t *loc)
+						 unsigned class_index, uint32_t *loc)
 {
 	struct size_class *class = &shard->class[class_index];
 	uint32_t bands = class->groups & BAND_MASK;
