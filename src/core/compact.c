@@ -139,11 +139,11 @@ uint64_t zs_class_gain(const struct zs_pool *pool, const struct shard *shard, un
 #define LAZY_SLACK 128
 
 /*
- * A pass on a few objects is soon over, and soon wanted again: so many allocations and frees
- * come between two, unless so many pages of room have come up.
+ * A pass on a few pages is soon over, and soon wanted again: in a shard of no more than so many,
+ * so many allocations and frees come between two.
  */
+#define REST_PAGES      16
 #define REST_OPERATIONS 256
-#define REST_PAGES      UINT64_C(8)
 
 /* How many allocations and frees there were; wraps. */
 static uint32_t operations(const struct shard *shard)
@@ -184,7 +184,7 @@ static bool is_worthwhile(const struct zs_pool *pool, struct shard *shard)
 {
 	size_t total = load_relaxed(&pool->total_pages), peak = load_relaxed(&pool->recent_peak);
 
-	if (shard->room_bytes - shard->settled_bytes <= REST_PAGES << pool->page_shift &&
+	if (shard->npages <= REST_PAGES &&
 	    operations(shard) - shard->pass_ended < REST_OPERATIONS) {
 		shard->trigger_bytes = shard->room_bytes + slack(pool, shard, pool->slack);
 		return false;
