@@ -4,6 +4,7 @@
  * does nothing. How the process ends without one is in test_misuse_lines.c, how surely
  * a wrong handle is told from a good one in test_forged.c.
  */
+#include "core/quick.h"
 #include "testing.h"
 
 #include <inttypes.h>
@@ -453,6 +454,37 @@ static void handles_of_a_pool_that_was_emptied_are_stale(void **state)
 	rig_close(&rig);
 }
 
+/* Memory that was overwritten: an entry leads where there is no zspage, or no object. */
+static void what_leads_nowhere_is_not_freed(void **state)
+{
+	struct zs_object object = { 0 };
+	struct rig rig;
+
+	rig_open_tolerant(&rig, *state, NULL);
+	zs_handle handle = zs_malloc(rig.pool, 3000), other = zs_malloc(rig.pool, 3000);
+	assert_true(handle && other && zs_find(rig.pool, other, &object));
+	uint32_t free = *object.entry & LOC_MASK;
+	zs_unlock(&object.shard->lock);
+	zs_free(rig.pool, other);
+	assert_true(zs_find(rig.pool, handle, &object));
+	zs_unlock(&object.shard->lock);
+	uint32_t right = *object.entry;
+	assert_false(zs_is_object(rig.pool, object.shard, free));
+	*object.entry = (right & ~LOC_MASK) | free;
+	zs_free(rig.pool, handle);
+	assert_one_fault(&rig.faults, ZS_MISUSE_CORRUPT, handle);
+	*object.entry = right;
+	zs_ref *table = zs_table(rig.pool, object.shard, right >> SLOT_BITS & (MAX_ZSPAGES - 1));
+	zs_ref used = *table;
+	*table |= ZTAB_FREE;
+	zs_free(rig.pool, handle);
+	assert_one_fault(&rig.faults, ZS_MISUSE_CORRUPT, handle);
+	*table = used;
+	zs_free(rig.pool, handle);
+	assert_no_fault(&rig.faults);
+	rig_close(&rig);
+}
+
 /* The largest class is wider than the largest object. */
 static void a_write_to_what_was_allocated_last_has_to_fit(void **state)
 {
@@ -471,6 +503,8 @@ static void a_write_to_what_was_allocated_last_has_to_fit(void **state)
 		assert_no_fault(&rig.faults);
 		zs_free(rig.pool, handle);
 		handle = zs_malloc(rig.pool, size);
+		zs_map_object(rig.pool, handle, ZS_MM_RO);
+		zs_unmap_object(rig.pool, handle);
 		zs_obj_write(rig.pool, handle, bytes, room + 1);
 		assert_one_fault(&rig.faults, ZS_MISUSE_OVERRUN, handle);
 		zs_free(rig.pool, handle);
@@ -517,6 +551,7 @@ int main(void)
 		IN_BOTH_HABITATS(a_byte_written_past_the_object_is_noticed_in_a_debug_build),
 		IN_BOTH_HABITATS(a_write_through_a_read_only_map_is_noticed_in_a_debug_build),
 		IN_BOTH_HABITATS(handles_of_a_pool_that_was_emptied_are_stale),
+		IN_BOTH_HABITATS(what_leads_nowhere_is_not_freed),
 		IN_BOTH_HABITATS(a_write_to_what_was_allocated_last_has_to_fit),
 		IN_BOTH_HABITATS(what_was_mapped_last_is_gone_once_it_is_freed),
 	};
