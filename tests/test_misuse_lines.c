@@ -76,10 +76,13 @@ static zs_handle put(size_t size)
 	return handle;
 }
 
-/* One that was freed, and whose handle block has gone, though its pool's metadata has not. */
+/*
+ * One that was freed, and whose handle block has gone, though its pool's metadata has not. Of
+ * the free blocks those that went after it are used again first.
+ */
 static zs_handle long_gone(void)
 {
-	zs_handle handles[2 * BLOCK_HANDLES_MAX], handle;
+	zs_handle handles[3 * BLOCK_HANDLES_MAX], handle;
 
 	for (size_t i = 0; i < COUNT_OF(handles); i++)
 		handles[i] = put(VICTIM_BYTES);

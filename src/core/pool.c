@@ -373,17 +373,20 @@ static int take_options(struct zs_pool *pool, const struct zs_pool_options *opti
 	return ZS_OK;
 }
 
-/* The largest store of which whole ones fill a metadata page best. */
+/* As many handles a block as take the fewest bytes of metadata pages each, entry and block. */
 static void count_block_handles(struct zs_pool *pool)
 {
-	size_t page = pool->page_size - META_HEAD, best = 0;
+	size_t page = pool->page_size - META_HEAD, least = SIZE_MAX;
+	size_t block = pool->page_size / (page / sizeof(struct handle_block));
 
 	for (unsigned handles = BLOCK_HANDLES_MAX; handles > BLOCK_HANDLES_MAX / 3; handles -= 2) {
-		size_t bytes = handles * sizeof(uint32_t);
-		size_t used = page / bytes * bytes;
+		size_t stores = page / (handles * sizeof(uint32_t));
 
-		if (used > best) {
-			best = used;
+		if (!stores)
+			continue;
+		size_t bytes = (pool->page_size / stores + block) * 1024 / handles;
+		if (bytes < least) {
+			least = bytes;
 			pool->block_handles = handles;
 		}
 	}
