@@ -506,15 +506,8 @@ struct shard *zs_next_shard(struct zs_pool *pool, const struct shard *shard);
 int zs_make_shard(struct zs_pool *pool, unsigned run, struct shard **shard);
 void zs_finish_shard(struct zs_pool *pool, struct shard *shard, bool wanted);
 
-/* A zspage's descriptor with its map and, in the scattered habitat, its list of pages. */
-static inline size_t zs_descriptor_bytes(const struct zs_pool *pool, size_t slots, size_t pages)
-{
-	size_t bytes = sizeof(struct zspage) + (slots + 63) / 64 * 8;
-
-	return pool->contiguous ? bytes : bytes + pages * sizeof(uint32_t);
-}
-
-/* sizes.c: which size has which class */
+/* sizes.c: which size has which class, and what its zspages are like */
+size_t zs_descriptor_bytes(const struct zs_pool *pool, size_t slots, size_t pages);
 uint32_t zs_first_open(const struct zs_pool *pool, unsigned run);
 unsigned zs_class_of_units(const struct zs_pool *pool, uint32_t units);
 

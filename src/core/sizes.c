@@ -42,6 +42,23 @@ size_t zs_class_size(const struct zs_pool *pool, unsigned class)
 }
 
 /*
+ * A zspage's descriptor with its map and, in the scattered habitat, its list of pages.
+ * Rounded to two sizes a doubling: each further size would cost a pool a metadata page, most
+ * of which nothing else can use.
+ */
+size_t zs_descriptor_bytes(const struct zs_pool *pool, size_t slots, size_t pages)
+{
+	size_t most = pool->page_size - META_HEAD;
+	size_t bytes = sizeof(struct zspage) + (slots + 63) / 64 * 8;
+
+	if (!pool->contiguous)
+		bytes += pages * sizeof(uint32_t);
+	size_t step = (size_t)1 << bit_last((uint32_t)bytes - 1) >> 1;
+	size_t rounded = (bytes + step - 1) & ~(step - 1);
+	return bytes < most && rounded > most ? most : rounded;
+}
+
+/*
  * How many pages a zspage of the class has: the number that leaves the smallest
  * part of it over (the seed's get_pages_per_zspage()). Of equals the largest:
  * pages become real one by one, and so cost nothing before.
