@@ -4,6 +4,7 @@
  *   plan: per class, the emptiest zspages become sources as far as the room in
  *         the others holds what is in them; the last one perhaps only from some
  *         page on. A source's limit says from which slot on it is to be empty.
+ *         zs_compact() plans with the free slots of larger classes too.
  *   scan: the shard's handle blocks are walked, and each object that lies at or
  *         above the limit of its zspage is moved. There is no table that leads
  *         from slots to handles: it would cost every object, always, what the
@@ -96,13 +97,16 @@ uint32_t zs_free_slots(const struct zs_pool *pool, const struct shard *shard,
 
 /*
  * Chooses the sources of a class, the emptiest first, and if make is set (and no
- * pass is under way) makes them so. Returns the pages to be gained.
+ * pass is under way) makes them so. *lent: free slots of larger classes that the
+ * class may use when its own are, as many as those at most; and what that leaves of both.
+ * Returns the pages to be gained.
  */
 static uint64_t plan_class(struct zs_pool *pool, struct shard *shard, unsigned class_index,
-			   bool make)
+			   uint32_t *lent, bool make)
 {
 	struct size_class *class = &shard->class[class_index];
-	uint32_t room = zs_free_slots(pool, shard, class);
+	uint32_t own = zs_free_slots(pool, shard, class);
+	uint32_t borrowed = *lent < own ? *lent : own, room = own + borrowed;
 	uint64_t gain = 0;
 
 	for (unsigned i = 0; i < sizeof(emptiest_first) && room; i++) {
@@ -121,13 +125,52 @@ static uint64_t plan_class(struct zs_pool *pool, struct shard *shard, unsigned c
 				make_source(pool, shard, index, &source);
 		}
 	}
+	*lent += room - borrowed;
 	return gain;
+}
+
+/*
+ * Whether the last objects of a class may move to free slots of larger classes of the
+ * shard, which saves nearly every class its last page, half empty. Not in the first run, where
+ * slots may be many times as large; nor where who reads an object has made room for a copy of
+ * the size that its slot had.
+ */
+static bool lends(const struct zs_pool *pool, const struct shard *shard)
+{
+	return pool->contiguous && shard->run;
+}
+
+/*
+ * The larger classes first. What they have left is lent to the smaller ones, if lending is
+ * set. Returns the pages to be gained, and by class in gains unless that is NULL.
+ */
+static uint64_t plan_shard(struct zs_pool *pool, struct shard *shard, bool lending, bool make,
+			   uint64_t *gains)
+{
+	uint32_t lent = 0;
+	uint64_t sum = 0;
+
+	for (unsigned class = SHARD_CLASSES; class -- > 0;) {
+		uint64_t gain = shard->class[class].room || !make
+					? plan_class(pool, shard, class, &lent, make)
+					: 0;
+
+		if (!lending)
+			lent = 0;
+		if (gains)
+			gains[class] = gain;
+		sum += gain;
+	}
+	return sum;
 }
 
 uint64_t zs_class_gain(const struct zs_pool *pool, const struct shard *shard, unsigned class)
 {
-	return plan_class((struct zs_pool *)(uintptr_t)pool, (struct shard *)(uintptr_t)shard,
-			  class, false);
+	uint64_t gains[SHARD_CLASSES];
+
+	plan_shard((struct zs_pool *)(uintptr_t)pool, (struct shard *)(uintptr_t)shard,
+		   lends(pool, shard), false, gains);
+	return gains[class];
 }
 
 /* --- when --- */
@@ -211,15 +254,11 @@ static void forget_pinned(const struct zs_pool *pool, struct shard *shard)
 }
 
 /* Starts a pass if there is anything to gain. */
-static bool begin_pass(struct zs_pool *pool, struct shard *shard)
+static bool begin_pass(struct zs_pool *pool, struct shard *shard, bool lending)
 {
-	uint64_t gain = 0;
-
 	__builtin_memset(shard->sources, 0, sizeof(shard->sources));
-	for (unsigned class = 0; class < SHARD_CLASSES; class ++) {
-		if (shard->class[class].room)
-			gain += plan_class(pool, shard, class, true);
-	}
+	uint64_t gain = plan_shard(pool, shard, lending, true, NULL);
+
 	settle(pool, shard);
 	if (!gain)
 		return false;
@@ -240,6 +279,36 @@ struct step {
 	bool over;        /* the pass has ended */
 };
 
+/*
+ * Takes a slot for an object of a class: in the next larger one that has room if it has none
+ * itself. What was planned fits in any order: whoever takes more than was lent to him leaves
+ * as much in the classes above, where those that he took it from may go too.
+ */
+static bool take_slot(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *loc)
+{
+	unsigned end = lends(pool, shard) ? SHARD_CLASSES : class + 1;
+
+	for (; class < end; class ++) {
+		if (zs_take_room(pool, shard, class, loc))
+			return true;
+	}
+	return false;
+}
+
+#if ZS_DEBUG
+/* The footer lies at the end of the slot, which may be larger than the old one. */
+static void move_footer(struct zs_pool *pool, struct shard *shard, uint32_t from, uint32_t to)
+{
+	struct zspage *source = zs_zspage(pool, shard, from >> SLOT_BITS);
+	struct zspage *target = zs_zspage(pool, shard, to >> SLOT_BITS);
+
+	zs_debug_move(&(struct debug_slot){ pool, &shard->class[source->class], source,
+					    from & (MAX_SLOTS - 1) },
+		      &(struct debug_slot){ pool, &shard->class[target->class], target,
+					    to & (MAX_SLOTS - 1) });
+}
+#endif
+
 /* Moves an object away; returns whether there was room for it. */
 static bool move_object(struct zs_pool *pool, struct shard *shard, uint32_t *entry,
 			struct step *step, zs_ref *empty)
@@ -248,10 +317,13 @@ static bool move_object(struct zs_pool *pool, struct shard *shard, uint32_t *ent
 	struct zspage *source = zs_zspage(pool, shard, from >> SLOT_BITS);
 	struct size_class *class = &shard->class[source->class];
 
-	if (!zs_take_room(pool, shard, source->class, &to))
+	if (!take_slot(pool, shard, source->class, &to))
 		return false;
 	zs_slot_copy(pool, class, zs_zspage(pool, shard, to >> SLOT_BITS), to & (MAX_SLOTS - 1),
 		     source, from & (MAX_SLOTS - 1));
+#if ZS_DEBUG
+	move_footer(pool, shard, from, to);
+#endif
 	*entry = (*entry & ~LOC_MASK) | to;
 	if (unlikely(pool->zero_on_free))
 		zs_slot_zero(pool, class, source, from & (MAX_SLOTS - 1));
@@ -488,7 +560,7 @@ void zs_compact_step_auto(struct zs_pool *pool, struct shard *shard)
 		if (!is_worthwhile(pool, shard))
 			return;
 		forget_pinned(pool, shard);
-		if (!begin_pass(pool, shard))
+		if (!begin_pass(pool, shard, false))
 			return;
 	}
 	unsigned factor = shard->room_bytes >> pool->page_shift > shard->npages >> 4 ? LAZY_FACTOR
@@ -556,7 +628,7 @@ static bool compact_shard(struct zs_pool *pool, struct shard *shard, struct mete
 	while (again) {
 		/* A pass that gains nothing, because of what is mapped, is the last. */
 		again = shard->pass != PASS_IDLE;
-		if (shard->pass == PASS_IDLE && !begin_pass(pool, shard))
+		if (shard->pass == PASS_IDLE && !begin_pass(pool, shard, lends(pool, shard)))
 			break;
 		/* However small the budget, a step is done: calls that go on get on. */
 		for (struct step step = { 0 }; !step.over;) {
@@ -610,8 +682,7 @@ uint64_t zs_compactable_bytes(struct zs_pool *pool)
 
 	for (struct shard *s = zs_next_shard(pool, NULL); s; s = zs_next_shard(pool, s)) {
 		zs_lock(pool, &s->lock);
-		for (unsigned class = 0; class < SHARD_CLASSES; class ++)
-			pages += zs_class_gain(pool, s, class);
+		pages += plan_shard(pool, s, lends(pool, s), false, NULL);
 		zs_unlock(&s->lock);
 	}
 	return pages << pool->page_shift;

@@ -689,6 +689,7 @@ struct debug_slot {
 void zs_debug_alloc(const struct debug_slot *slot, size_t size);
 void zs_debug_free(const struct debug_slot *slot);
 void zs_debug_extend(const struct debug_slot *slot, size_t size);
+void zs_debug_move(const struct debug_slot *from, const struct debug_slot *to);
 size_t zs_debug_size(const struct debug_slot *slot);
 bool zs_debug_intact(const struct debug_slot *slot);
 void zs_debug_map(const struct debug_slot *slot, enum zs_mapmode mode, bool first);

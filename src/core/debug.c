@@ -223,6 +223,18 @@ void zs_debug_extend(const struct debug_slot *s, size_t size)
 	}
 }
 
+/*
+ * An object's bytes have been copied to a slot that is as large, or larger: what follows them
+ * there is what it was, up to its end.
+ */
+void zs_debug_move(const struct debug_slot *from, const struct debug_slot *to)
+{
+	struct footer footer = load(from);
+
+	fill(to, footer_at(from), footer_at(to), POISON_PAD);
+	store(to, &footer);
+}
+
 /* How much of the slot the object takes. */
 size_t zs_debug_size(const struct debug_slot *s)
 {
