@@ -18,7 +18,7 @@
 #include "rng.h"
 #include "tally.h"
 
-#define DELETE90_TARGET   1.15 /* footprint / live bytes, compacted */
+#define DELETE90_TARGET   1.13 /* footprint / live bytes, compacted */
 #define DEFAULT_ALIGNMENT 4
 #define PEAK_STEP         500 /* a peak higher by one part in so many is looked at in detail */
 
@@ -35,7 +35,7 @@
  * with them.
  */
 static const double peak_targets[RAMCLOUD_WORKLOADS] = {
-	1.10, 1.10, 1.10, 1.10, 1.10, 1.05, 1.03, 1.10,
+	1.050, 1.080, 1.065, 1.065, 1.055, 1.045, 1.022, 1.070,
 };
 
 struct settings {
