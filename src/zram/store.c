@@ -776,17 +776,17 @@ static bool drop_block(struct zram *zram, struct stream *stream, const struct pl
 /* Drops the blocks of [from, to), and the leaves of the table that are empty then. */
 static void drop_blocks(struct zram *zram, struct stream *stream, uint64_t from, uint64_t to)
 {
-	uint64_t block = from;
-
-	while (block < to && (block = table_next(zram->table, block)) < to) {
+	for (uint64_t block = from; block < to;) {
 		uint64_t end = (block / LEAF_SLOTS + 1) * LEAF_SLOTS;
 		struct place place;
 		bool dropped = false;
 
-		for (end = end < to ? end : to; block < end; block++) {
-			if (table_find(zram->table, block, &place))
-				dropped |= drop_block(zram, stream, &place);
+		if (!table_find(zram->table, block, &place)) {
+			block = table_next(zram->table, block);
+			continue;
 		}
+		for (end = end < to ? end : to; block < end; block++, place_step(&place))
+			dropped |= drop_block(zram, stream, &place);
 		if (dropped)
 			table_trim(zram->table, &place);
 	}

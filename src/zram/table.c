@@ -329,9 +329,22 @@ static bool can_trim(void)
 	return sysconf(_SC_PAGESIZE) <= (long)LEAF_BYTES;
 }
 
+/*
+ * Whether some block of a leaf is not empty. Who empties it will look again: stores that empty a
+ * slot and these loads are in one order.
+ */
+static bool is_in_use(const struct leaf *leaf)
+{
+	for (unsigned i = 0; i < LEAF_SLOTS; i++) {
+		if (atomic_load(&leaf->slot[i].head) >> SLOT_CODE_SHIFT)
+			return true;
+	}
+	return false;
+}
+
 void table_trim(struct table *table, const struct place *place)
 {
-	if (!can_trim())
+	if (is_in_use(place->leaf) || !can_trim())
 		return;
 	pthread_mutex_lock(&table->lock);
 	trim_leaf(table, place->chunk, place->leaf_index);

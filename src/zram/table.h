@@ -95,6 +95,13 @@ void table_destroy(struct table *table);
 /* Whether the block's slot is there. If not, the block was never written, or is empty again. */
 bool table_find(struct table *table, uint64_t block, struct place *place);
 
+/* On to the next block's, which must be in the same leaf if it is to be used. */
+static inline void place_step(struct place *place)
+{
+	place->index++;
+	place->slot++;
+}
+
 /*
  * Makes sure that it is there, and locks it for writing. Returns 0, ENOMEM or
  * ENOSPC (nothing is locked then).
@@ -164,8 +171,13 @@ static inline void slot_lock_write(struct slot *slot)
 
 static inline void slot_unlock_write(struct slot *slot, unsigned code)
 {
-	atomic_store_explicit(&slot->head, (uint16_t)(code << SLOT_CODE_SHIFT),
-			      memory_order_release);
+	uint16_t head = (uint16_t)(code << SLOT_CODE_SHIFT);
+
+	/* Of two that empty the last slots of a leaf one has to see it so: table_trim(). */
+	if (code == SLOT_EMPTY)
+		atomic_store(&slot->head, head);
+	else
+		atomic_store_explicit(&slot->head, head, memory_order_release);
 }
 
 static inline uint64_t slot_word(const struct place *place)

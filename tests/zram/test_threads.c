@@ -8,6 +8,7 @@
  * The operations are shared out among the stores.
  */
 #include "store.h"
+#include "zram/table.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -465,6 +466,52 @@ static void the_store_is_looked_at_and_tuned_under_load(void **state)
 	store_close(crowd.zram);
 }
 
+/* --- the last blocks of a leaf --- */
+
+enum { LEAVES = 1000 };
+
+struct last_blocks {
+	struct zram *zram;
+	atomic_uint arrived; /* of both threads, at all leaves so far */
+};
+
+/* One of the two blocks of each leaf, at the moment when the other thread does the other. */
+static void discard_one_of_two(struct last_blocks *last, unsigned which)
+{
+	for (uint64_t leaf = 0; leaf < LEAVES; leaf++) {
+		atomic_fetch_add(&last->arrived, 1);
+		for (unsigned i = 1; atomic_load(&last->arrived) < 2 * (leaf + 1); i++)
+			if (i % 4096 == 0)
+				sched_yield();
+		zram_discard(last->zram, (leaf * LEAF_SLOTS + which) * BLOCK, BLOCK);
+	}
+}
+
+static void *discard_second(void *data)
+{
+	discard_one_of_two(data, 1);
+	return NULL;
+}
+
+static void a_leaf_goes_whoever_discards_its_last_block(void **state)
+{
+	struct zram_options options = { .size = (uint64_t)LEAVES * LEAF_SLOTS * BLOCK };
+	struct last_blocks last = { .zram = store_open(&options) };
+	pthread_t second;
+
+	(void)state;
+	for (uint64_t leaf = 0; leaf < LEAVES; leaf++) {
+		write_stamp(last.zram, leaf * LEAF_SLOTS, stamp_key(FILLED, 1));
+		write_stamp(last.zram, leaf * LEAF_SLOTS + 1, stamp_key(FILLED, 1));
+	}
+	uint64_t bytes = stats_of(last.zram).table_bytes;
+	assert_int_equal(pthread_create(&second, NULL, discard_second, &last), 0);
+	discard_one_of_two(&last, 0);
+	assert_int_equal(pthread_join(second, NULL), 0);
+	assert_int_equal(stats_of(last.zram).table_bytes, bytes - (uint64_t)LEAVES * LEAF_BYTES);
+	store_close(last.zram);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -475,6 +522,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(the_parent_goes_on_after_fork),
 		cmocka_unit_test(the_size_changes_and_the_store_is_reset_under_load),
 		cmocka_unit_test(the_store_is_looked_at_and_tuned_under_load),
+		cmocka_unit_test(a_leaf_goes_whoever_discards_its_last_block),
 	};
 
 	int failed;
