@@ -316,6 +316,29 @@ static int add_zspage(struct zs_pool *pool, struct shard *shard, unsigned class)
 /* --- allocation --- */
 
 /*
+ * Room in a slot of a larger class, where there is so much of it that compaction would take a page
+ * away: a page that is given back here and taken there costs more time than most allocations, and
+ * a 128th of the size too much costs fewer bytes than room that waits for objects of its own.
+ */
+#define BESIDE_SHIFT 7
+
+static bool take_room_beside(struct zs_pool *pool, struct shard *shard, unsigned class_index,
+			     uint32_t *loc)
+{
+	uint32_t most =
+		shard->class[class_index].size + (shard->class[class_index].size >> BESIDE_SHIFT);
+
+	for (unsigned i = class_index + 1; i < SHARD_CLASSES && shard->class[i].size <= most; i++) {
+		const struct size_class *class = &shard->class[i];
+
+		if ((size_t) class->room * class->size >= pool->page_size &&
+		    zs_take_room(pool, shard, i, loc))
+			return true;
+	}
+	return false;
+}
+
+/*
  * A slot in the fullest zspage that has room; else in one that compaction wanted
  * to empty; else in a new page of a zspage that has fewer than it may have; else
  * in a new zspage. EBUSY: the shard has all the zspages it can have.
@@ -333,6 +356,8 @@ int zs_slot_alloc(struct zs_pool *pool, struct shard *shard, unsigned class_inde
 		if (zs_take_room(pool, shard, class_index, loc))
 			return ZS_OK;
 	}
+	if (take_room_beside(pool, shard, class_index, loc))
+		return ZS_OK;
 	if (class->head[GROUP_GROW]) {
 		index = class->head[GROUP_GROW] - 1u;
 		error = grow(pool, shard, index, zs_zspage(pool, shard, index));
