@@ -46,26 +46,28 @@ row() { # budget calls functions argument...
 	shift 3
 	sum=0
 	for function in $(echo "$functions" | tr ',' ' '); do
-		part=$(count "$function" "$@") || { echo "not ok - $functions, $*"; return 1; }
+		part=$(count "$function" "$@") || { echo "not ok $cases - $functions, $*"; return 1; }
 		sum=$((sum + part))
 	done
 	each=$((sum / calls))
 	if test $check = no; then
 		printf '%5d  %s, %s\n' $each "$functions" "$*"
 	elif test $each -gt 0 && test $each -le "$budget"; then
-		echo "ok - $functions, $*: $each of $budget instructions"
+		echo "ok $cases - $functions, $*: $each of $budget instructions"
 	else
-		echo "not ok - $functions, $*: $each instructions, not $budget"
+		echo "not ok $cases - $functions, $*: $each instructions, not $budget"
 		return 1
 	fi
 }
 
 failed=0
+cases=0
 echo "$rows" | grep -v '^$' >"$out.rows"
 trap 'rm -f "$out" "$out.rows"' EXIT
 test $check = no || echo "1..$(wc -l <"$out.rows")"
 while read -r line; do
 	# shellcheck disable=SC2086 # words
+	cases=$((cases + 1))
 	row $line </dev/null || failed=1
 done <"$out.rows"
 exit $failed

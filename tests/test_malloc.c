@@ -251,6 +251,25 @@ static void each_size_has_the_smallest_class_that_holds_it(void **state)
 	rig_close(&rig);
 }
 
+static void a_large_size_has_the_smallest_class_that_holds_it(void **state)
+{
+	const struct zs_pool_options options = { .max_object_size = 65536 };
+	struct zs_class_stats class, smaller;
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig, &process_habitat, &options);
+	for (size_t size = 4000; size <= 65536; size += 8) {
+		unsigned index = zs_lookup_class_index(rig.pool, size);
+
+		assert_int_equal(zs_class_stats(rig.pool, index, &class), 0);
+		assert_int_equal(zs_class_stats(rig.pool, index - 1, &smaller), 0);
+		assert_true(class.size >= size);
+		assert_true(smaller.size < (ZS_DEBUG ? class.size : size));
+	}
+	rig_close(&rig);
+}
+
 static void class_indices_end_at_the_class_count(void **state)
 {
 	const struct habitat *habitat = *state;
@@ -481,6 +500,7 @@ int main(void)
 		IN_BOTH_HABITATS(a_smaller_alignment_packs_more_densely),
 		IN_BOTH_HABITATS(the_size_of_an_object_is_never_below_what_was_asked),
 		IN_BOTH_HABITATS(each_size_has_the_smallest_class_that_holds_it),
+		cmocka_unit_test(a_large_size_has_the_smallest_class_that_holds_it),
 		IN_BOTH_HABITATS(class_indices_end_at_the_class_count),
 		IN_BOTH_HABITATS(the_pages_of_a_zspage_are_chosen_for_little_waste),
 		IN_BOTH_HABITATS(at_the_huge_class_size_an_object_takes_a_whole_page),

@@ -98,8 +98,8 @@ static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, 
 	if (unlikely(shard->allocations++ % 64 == 0))
 		zs_forget_peak(pool);
 #if ZS_DEBUG
-	zs_debug_alloc(&(struct debug_slot){ pool, &shard->class[target],
-					     zs_zspage(pool, shard, loc >> SLOT_BITS),
+	struct zspage *zspage = zs_zspage(pool, shard, loc >> SLOT_BITS);
+	zs_debug_alloc(&(struct debug_slot){ pool, &shard->class[zspage->class], zspage,
 					     loc & (MAX_SLOTS - 1) },
 		       size);
 #endif

@@ -331,9 +331,8 @@ static bool take_room_beside(struct zs_pool *pool, struct shard *shard, unsigned
 	for (unsigned i = class_index + 1; i < SHARD_CLASSES && shard->class[i].size <= most; i++) {
 		const struct size_class *class = &shard->class[i];
 
-		if ((size_t) class->room * class->size >= pool->page_size &&
-		    zs_take_room(pool, shard, i, loc))
-			return true;
+		if ((size_t) class->room * class->size >= pool->page_size)
+			return zs_take_room(pool, shard, i, loc);
 	}
 	return false;
 }
