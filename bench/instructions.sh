@@ -66,8 +66,8 @@ echo "$rows" | grep -v '^$' >"$out.rows"
 trap 'rm -f "$out" "$out.rows"' EXIT
 test $check = no || echo "1..$(wc -l <"$out.rows")"
 while read -r line; do
-	# shellcheck disable=SC2086 # words
 	cases=$((cases + 1))
+	# shellcheck disable=SC2086 # words
 	row $line </dev/null || failed=1
 done <"$out.rows"
 exit $failed
