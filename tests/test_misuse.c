@@ -431,6 +431,21 @@ static void a_write_through_a_read_only_map_is_noticed_in_a_debug_build(void **s
 	}
 }
 
+/* One pool in 4,096 took the zeros where no block is for a block. */
+static void zero_is_no_handle_of_any_pool(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 4000; i++) {
+		struct rig rig;
+
+		rig_open_tolerant(&rig, &process_habitat, NULL);
+		assert_true(zs_malloc(rig.pool, 100));
+		assert_null(zs_map_object(rig.pool, 0, ZS_MM_RO));
+		assert_one_fault(&rig.faults, ZS_MISUSE_BAD_HANDLE, 0);
+		zs_destroy_pool(rig.pool);
+	}
+}
+
 /* The blocks of their handles are gone too. */
 static void handles_of_a_pool_that_was_emptied_are_stale(void **state)
 {
@@ -550,6 +565,7 @@ int main(void)
 		IN_BOTH_HABITATS(no_lock_is_held_while_a_handler_runs),
 		IN_BOTH_HABITATS(a_byte_written_past_the_object_is_noticed_in_a_debug_build),
 		IN_BOTH_HABITATS(a_write_through_a_read_only_map_is_noticed_in_a_debug_build),
+		cmocka_unit_test(zero_is_no_handle_of_any_pool),
 		IN_BOTH_HABITATS(handles_of_a_pool_that_was_emptied_are_stale),
 		IN_BOTH_HABITATS(what_leads_nowhere_is_not_freed),
 		IN_BOTH_HABITATS(a_write_to_what_was_allocated_last_has_to_fit),

@@ -451,6 +451,9 @@ static bool lay_out_handles(struct zs_pool *pool)
 	uint64_t chance = pool->port->ops->entropy(pool->port);
 	pool->tag_factor = (chance * UINT64_C(0x9e3779b97f4a7c15) ^ chance >> 29) | 1;
 	pool->secret = (uint32_t)(chance * UINT64_C(0xbf58476d1ce4e5b9) >> 32);
+	/* At reference 0 is no block, and perhaps nothing but zeros: no proof of one. */
+	if (!(zs_proof_of(pool, 0) >> LIFE_BITS))
+		pool->secret = ~pool->secret;
 	return true;
 }
 
