@@ -463,7 +463,7 @@ static inline void zs_lock_any(struct zs_pool *pool, struct zs_lock *lock)
 {
 	if (load_relaxed(&pool->recent.handle))
 		store_relaxed(&pool->recent.handle, 0);
-	/* A locked instruction takes as long as thirty others. */
+	/* A locked instruction takes as long as many others. */
 	if (likely(*pool->alone))
 		store_relaxed(&lock->held, 1);
 	else if (unlikely(atomic_exchange_explicit(&lock->held, 1, memory_order_acquire)))
