@@ -61,6 +61,7 @@ static size_t fill_small_world(struct zs_pool *pool, const struct small_world *w
 static int use_small_world(struct zs_pool *pool, struct small_world *world)
 {
 	size_t count = fill_small_world(pool, world), i, again;
+	bool fits = false;
 
 	if (count < world->room && errno != 0 && errno != ENOMEM)
 		return WRONG_ERROR;
@@ -73,12 +74,15 @@ static int use_small_world(struct zs_pool *pool, struct small_world *world)
 		return UNHEALTHY;
 	for (i = 0; i < count; i++)
 		object_free(pool, &world->objects[i]);
-	again = fill_small_world(pool, world);
 	/* Addresses open in steps, for data or metadata: which were last differs from time to time. */
-	if (again < count * 8 / 10)
+	for (unsigned tries = 0; tries < 3 && !fits; tries++) {
+		again = fill_small_world(pool, world);
+		fits = again >= count * 9 / 10;
+		for (i = 0; i < again; i++)
+			object_free(pool, &world->objects[i]);
+	}
+	if (!fits)
 		return NOT_AGAIN;
-	for (i = 0; i < again; i++)
-		object_free(pool, &world->objects[i]);
 	if (zs_check(pool, NULL, NULL))
 		return UNHEALTHY;
 	zs_destroy_pool(pool);
