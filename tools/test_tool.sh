@@ -280,7 +280,7 @@ check 'an attribute is set' sets mem_limit 512M 536870912
 check 'an unknown attribute is refused' refuses 1 'fly' get fly
 check 'a bad value is refused' refuses 1 '' set mem_limit fly
 check 'a command that is no terminal gets no top' refuses 1 'terminal' top
-if command -v script >/dev/null; then
+if script -qec true /dev/null </dev/null >/dev/null 2>&1; then # terminals can be had here
 	check 'top draws, ends with q, and gives the terminal back' top_quits
 fi
 check 'the same name is not served twice' refuses 1 'served already' serve 1G --name zram0

@@ -85,7 +85,7 @@ nobody_reads() {
 # Ctrl-C is what ends it.
 in_a_terminal() {
 	need script
-	script --quiet --return --command true "$dir/out" </dev/null >/dev/null || skip 'no terminals here'
+	script -qec true /dev/null </dev/null >/dev/null || skip 'no terminals can be had here'
 	prepare
 	mkfifo "$dir/keys"
 	# What a script starts in the background is deaf to Ctrl-C unless told otherwise.
