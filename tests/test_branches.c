@@ -200,11 +200,37 @@ static void allocate_in_lanes(struct zs_pool *pool, struct shard *first)
 	}
 }
 
+/* As if threads had waited so long for the shard, and what 64 allocations make of it. */
+static void wait_and_allocate(struct zs_pool *pool, struct shard *shard, uint32_t rounds)
+{
+	store_relaxed(&shard->lock.rounds, rounds);
+	for (unsigned i = 0; i < 64; i++)
+		assert_true(zs_malloc(pool, 100));
+	assert_int_equal(load_relaxed(&shard->lock.rounds), 0);
+}
+
+/* Who has to wait for a lock leaves word of how long. */
+static void waiting_is_counted(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig, &buffer_habitat, NULL);
+	assert_true(zs_malloc(rig.pool, 100));
+	struct shard *shard = zs_next_shard(rig.pool, NULL);
+	for (unsigned k = 0; load_relaxed(&shard->lock.rounds) == 0; k++) {
+		assert_true(k < 1000);
+		collide(rig.pool, &shard->lock);
+	}
+	assert_int_equal(load_relaxed(&shard->lock.waiters), 0);
+	rig_close(&rig);
+}
+
 /*
- * Threads that collide often enough divide a run among them, but where it has one shard only:
+ * Threads that wait long enough divide a run among them, but where it has one shard only:
  * then those of other lanes allocate while the lock of the first shard is held.
  */
-static void collisions_count_where_shards_can_be_made(void **state)
+static void waiting_divides_where_shards_can_be_made(void **state)
 {
 	static const size_t page_sizes[] = { 4096, 256 };
 
@@ -217,18 +243,41 @@ static void collisions_count_where_shards_can_be_made(void **state)
 		assert_true(zs_malloc(rig.pool, 100));
 		struct shard *shard = zs_next_shard(rig.pool, NULL);
 		struct run *run = &rig.pool->runs[shard->run];
-		for (unsigned k = 0; k < SPREAD_AFTER; k++)
-			collide(rig.pool, &shard->lock);
-		assert_int_equal(load_relaxed(&run->collisions),
+		wait_and_allocate(rig.pool, shard, FORGIVEN + SPREAD_AFTER / 2);
+		wait_and_allocate(rig.pool, shard, FORGIVEN + SPREAD_AFTER);
+		assert_int_equal(load_relaxed(&run->crowding),
 				 page_sizes[i] == 256 ? 0 : SPREAD_AFTER);
-		assert_int_equal(load_relaxed(&shard->lock.waiters), 0);
 		if (page_sizes[i] != 256) {
+			/* What is divided stays so. */
+			wait_and_allocate(rig.pool, shard, 0);
+			assert_int_equal(load_relaxed(&run->crowding), SPREAD_AFTER);
 			allocate_in_lanes(rig.pool, shard);
 			assert_int_equal(count_shards(rig.pool), LANES);
 		}
 		assert_healthy(rig.pool);
 		rig_close(&rig);
 	}
+}
+
+/* Who waits a little now and then shares a shard, and its half-used pages, for ever. */
+static void waiting_now_and_then_is_forgiven(void **state)
+{
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig, &buffer_habitat, NULL);
+	assert_true(zs_malloc(rig.pool, 100));
+	struct shard *shard = zs_next_shard(rig.pool, NULL);
+	struct run *run = &rig.pool->runs[shard->run];
+	for (unsigned k = 0; k < 100; k++) {
+		wait_and_allocate(rig.pool, shard, 2 * FORGIVEN);
+		assert_int_equal(load_relaxed(&run->crowding), FORGIVEN);
+		wait_and_allocate(rig.pool, shard, 0);
+		assert_int_equal(load_relaxed(&run->crowding), 0);
+	}
+	assert_int_equal(count_shards(rig.pool), 1);
+	assert_healthy(rig.pool);
+	rig_close(&rig);
 }
 
 /* --- what zs_check() must not be led astray by --- */
@@ -638,7 +687,9 @@ int main(void)
 		cmocka_unit_test(a_run_has_as_many_shards_as_it_needs),
 		cmocka_unit_test(where_a_run_has_one_shard_its_table_is_the_end),
 		cmocka_unit_test(what_is_refused_leaves_all_pages_to_others),
-		cmocka_unit_test(collisions_count_where_shards_can_be_made),
+		cmocka_unit_test(waiting_is_counted),
+		cmocka_unit_test(waiting_divides_where_shards_can_be_made),
+		cmocka_unit_test(waiting_now_and_then_is_forgiven),
 		cmocka_unit_test(zspages_that_lead_astray_are_noticed),
 		IN_BOTH_HABITATS(blocks_that_lead_astray_are_noticed),
 		IN_BOTH_HABITATS(pages_that_lead_astray_are_noticed),

@@ -69,6 +69,20 @@ static bool may_give(const struct zs_pool *pool, const struct shard *shard, unsi
 	return shard->class[class].room && (growth != PLENTY_ONLY || has_plenty(pool, shard));
 }
 
+/* Counts how long threads waited for the shard; what they wait now and then is forgiven. */
+static void note_crowding(struct zs_pool *pool, struct shard *shard)
+{
+	struct run *run = &pool->runs[shard->run];
+	uint32_t crowding = load_relaxed(&run->crowding) + load_relaxed(&shard->lock.rounds);
+
+	store_relaxed(&shard->lock.rounds, 0);
+	/* Small pages have one shard a run, so there is nothing to divide. */
+	if (pool->shard_memory || load_relaxed(&run->crowding) >= SPREAD_AFTER)
+		return;
+	crowding = crowding > FORGIVEN ? crowding - FORGIVEN : 0;
+	store_relaxed(&run->crowding, crowding < SPREAD_AFTER ? crowding : SPREAD_AFTER);
+}
+
 /* EBUSY: there is no room, and growing is not allowed or not possible. */
 static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, size_t size,
 		     enum growth growth, zs_handle *handle)
@@ -95,8 +109,10 @@ static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, 
 		return error;
 	}
 	*handle = zs_handle_take(pool, shard, loc, &entry);
-	if (unlikely(shard->allocations++ % 64 == 0))
+	if (unlikely(++shard->allocations % 64 == 0)) {
 		zs_forget_peak(pool);
+		note_crowding(pool, shard);
+	}
 #if ZS_DEBUG
 	struct zspage *zspage = zs_zspage(pool, shard, loc >> SLOT_BITS);
 	zs_debug_alloc(&(struct debug_slot){ pool, &shard->class[zspage->class], zspage,
@@ -211,7 +227,7 @@ static int malloc_in_run(struct zs_pool *pool, const struct request *request, zs
 	struct shard *shard;
 	int error = malloc_around(pool, request, ROOM_ONLY, MAX_ASKED, &shard, handle);
 
-	if (!error && load_relaxed(&request->run->collisions) < SPREAD_AFTER)
+	if (!error && load_relaxed(&request->run->crowding) < SPREAD_AFTER)
 		set_hint(request, shard);
 	if (error != ZS_EBUSY)
 		return error;
@@ -223,18 +239,9 @@ static int malloc_in_run(struct zs_pool *pool, const struct request *request, zs
 
 static unsigned lane_of(const struct run *run)
 {
-	if (likely(load_relaxed(&run->collisions) < SPREAD_AFTER))
+	if (likely(load_relaxed(&run->crowding) < SPREAD_AFTER))
 		return 0;
 	return zs_port_lane() % LANES;
-}
-
-static void note_collision(const struct zs_pool *pool, struct run *run)
-{
-	uint32_t collisions = load_relaxed(&run->collisions);
-
-	/* Small pages have one shard a run, so there is nothing to divide. */
-	if (collisions < SPREAD_AFTER && !pool->shard_memory)
-		store_relaxed(&run->collisions, collisions + 1);
 }
 
 /*
@@ -286,8 +293,6 @@ static int malloc_of_class(struct zs_pool *pool, unsigned class, size_t size, zs
 		return malloc_in_new_shard(pool, &request, handle);
 
 	struct shard *shard = request.hint = zs_shard(pool, hint);
-	if (unlikely(load_relaxed(&shard->lock.held)))
-		note_collision(pool, request.run);
 	if (likely(!load_relaxed(&shard->next) && hint == load_relaxed(&request.run->first))) {
 		int error = malloc_in(pool, shard, request.class, size, MAY_GROW, handle);
 		if (likely(error != ZS_EBUSY))

@@ -588,7 +588,7 @@ static void check_run(struct check *check, unsigned index, unsigned *listed)
 	}
 	for (unsigned lane = 0; lane < LANES; lane++)
 		expect(check, hints[lane], "a hint is no shard of it", "run", index);
-	expect(check, load_relaxed(&run->collisions) <= SPREAD_AFTER, "too many collisions", "run",
+	expect(check, load_relaxed(&run->crowding) <= SPREAD_AFTER, "too much crowding", "run",
 	       index);
 }
 

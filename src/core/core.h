@@ -50,6 +50,8 @@ typedef uint32_t zs_ref;
 struct zs_lock {
 	_Atomic uint32_t held;
 	_Atomic uint32_t waiters; /* who found it held and has not got it yet */
+	_Atomic uint32_t
+		rounds; /* of waiting for it, until somebody takes note of them. Under itself */
 };
 
 /* --- metadata pages: meta.c ------------------------------------------------ */
@@ -255,18 +257,20 @@ struct map_buffer {
 };
 
 /*
- * Threads that allocate the same sizes at the same time get in each other's way.
- * Once they have done so often enough, a run's threads divide into lanes, each
- * with a shard of its own to begin with.
+ * Threads that allocate the same sizes at the same time wait for each other. Once they have done
+ * so for long enough, a run's threads divide into lanes, each with a shard of its own to begin
+ * with. Not before: further shards mean further half-used pages, and less room that an
+ * allocation may find, so that more pages come and go.
  */
 #define LANES        4u
-#define SPREAD_AFTER 64u
+#define SPREAD_AFTER 4096u /* rounds of waiting; see zs_lock_slow() */
+#define FORGIVEN     128u  /* of them each 64 allocations in a shard */
 
 /* The shards of one run of classes. */
 struct run {
 	_Atomic uint32_t first;       /* 0: none yet */
 	_Atomic uint32_t hint[LANES]; /* that a lane's threads try first, 0: none yet */
-	_Atomic uint32_t collisions;  /* mallocs that found the shard locked, up to SPREAD_AFTER */
+	_Atomic uint32_t crowding; /* rounds of waiting, less those forgiven; up to SPREAD_AFTER */
 };
 
 /*

@@ -16,6 +16,7 @@ void zs_lock_slow(const struct zs_pool *pool, struct zs_lock *lock)
 			pool->port->ops->relax(tries++);
 	} while (atomic_exchange_explicit(&lock->held, 1, memory_order_acquire));
 	atomic_fetch_sub_explicit(&lock->waiters, 1, memory_order_relaxed);
+	store_relaxed(&lock->rounds, load_relaxed(&lock->rounds) + tries);
 }
 
 /* So many times one who takes a lock again and again looks whether others wait for it. */

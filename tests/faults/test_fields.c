@@ -344,7 +344,7 @@ static void corrupt_pool(struct scene *s)
 	WRONG_BOTH(s, run, run, first);
 	WRONG(s, run, run, first, -run->first);
 	WRONG_BOTH(s, run, run, hint[0]);
-	WRONG(s, run, run, collisions, SPREAD_AFTER + 1);
+	WRONG(s, run, run, crowding, SPREAD_AFTER + 1);
 }
 
 static void corrupt_meta_page(struct scene *s)
@@ -498,8 +498,9 @@ static void tolerate_rest(bool fixed)
 	NOTE(zs_pool, recent, HARMLESS, "see struct recent");
 	TOLERATED(zs_lock, &scene.shard->lock, waiters, 3,
 		  "who has more to do waits for them for a bounded time before it goes on");
-	TOLERATED(run, &scene.pool->runs[scene.shard->run], collisions, SPREAD_AFTER,
+	TOLERATED(run, &scene.pool->runs[scene.shard->run], crowding, SPREAD_AFTER,
 		  "threads spread over more shards, which costs half-used pages");
+	TOLERATED(zs_lock, &scene.shard->lock, rounds, UINT32_MAX, "as crowding");
 	NOTE(zs_lock, held, STANDSTILL,
 	     "cannot be told from a lock that is held: all who want it wait");
 	NOTE(zs_pool, unfinished_shards, STANDSTILL,
