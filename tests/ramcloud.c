@@ -139,7 +139,7 @@ static void expect_ratio(struct ramcloud *ramcloud, const char *workload, const 
 	}
 	printf("  %s %.4f, target %.3f%s\n", what, ratio, target,
 	       ratio <= target ? "" : "  MISSED");
-	tally_check(&ramcloud->tally, ratio <= target, "%s: %s %.4f is above the target %.2f",
+	tally_check(&ramcloud->tally, ratio <= target, "%s: %s %.4f is above the target %.3f",
 		    workload, what, ratio, target);
 }
 
