@@ -11,8 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,6 +26,7 @@
 #include <nbdkit-plugin.h>
 
 #include "control.h"
+#include "thread.h"
 
 #define MAX_CLIENTS 32
 
@@ -412,18 +411,13 @@ int control_open(const char *path)
 
 int control_start(struct zram *store)
 {
-	sigset_t all, before;
 	if (pipe2(control.stop, O_CLOEXEC) != 0) {
 		nbdkit_error("control socket: %m");
 		return -1;
 	}
 	control.store = store;
 	atomic_store(&control.stopping, false);
-	/* Signals are the server's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	int error = pthread_create(&control.thread, NULL, serve, NULL);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	int error = thread_start(&control.thread, serve);
 	if (error != 0) {
 		close(control.stop[0]);
 		close(control.stop[1]);

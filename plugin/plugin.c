@@ -20,6 +20,7 @@
 
 #include "cgroup.h"
 #include "control.h"
+#include "idle.h"
 #include "parameters.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -77,12 +78,18 @@ static int plugin_after_fork(void)
 		return -1;
 	}
 	parameters_free_dictionary(&parameters);
-	return parameters.control == NULL ? 0 : control_start(store);
+	if (parameters.control != NULL && control_start(store) != 0)
+		return -1;
+	if (idle_start(store) == 0)
+		return 0;
+	control_close();
+	return -1;
 }
 
 static void plugin_cleanup(void)
 {
 	control_close();
+	idle_stop();
 }
 
 static void plugin_unload(void)
@@ -178,6 +185,7 @@ static int plugin_pwrite(void *handle, const void *buf, uint32_t count, uint64_t
 	(void)flags;
 	for (const char *from = buf; count != 0;) {
 		ssize_t n = zram_pwrite(store, from, count, offset);
+		idle_note_change();
 		if (n < 0)
 			return failed("write", count, offset, errno);
 		from += n;
@@ -198,7 +206,9 @@ static int plugin_trim(void *handle, uint32_t count, uint64_t offset, uint32_t f
 {
 	(void)handle;
 	(void)flags;
-	return zram_discard(store, offset, count);
+	int result = zram_discard(store, offset, count);
+	idle_note_change();
+	return result;
 }
 
 /* Holes are zeros and zeros are holes here, and quicker than any write: flags make no odds. */
@@ -206,9 +216,9 @@ static int plugin_zero(void *handle, uint32_t count, uint64_t offset, uint32_t f
 {
 	(void)handle;
 	(void)flags;
-	if (zram_write_zeroes(store, offset, count) != 0)
-		return failed("zeroing", count, offset, errno);
-	return 0;
+	int result = zram_write_zeroes(store, offset, count);
+	idle_note_change();
+	return result == 0 ? 0 : failed("zeroing", count, offset, errno);
 }
 
 struct extent_list {

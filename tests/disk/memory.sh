@@ -77,14 +77,19 @@ reset_forgets() {
 	stop
 }
 
+# Three of four blocks, here and there: what is left lies scattered.
+trim_scattered() { # uri
+	awk 'BEGIN { for (at = 0; at < 8192; at++) if (at % 4) print "discard " at * 4 "k 4k" }' |
+		qemu-io -f raw "$1" >/dev/null
+}
+
 # Blocks here and there are trimmed: only moving objects together gives pages back.
 compaction_gives_back() {
 	need nbdcopy qemu-io
 	make_data "$dir/file" $((32 * mib)) 34
 	serve size=32M compaction=manual
 	nbdcopy "$dir/file" "$uri"
-	awk 'BEGIN { for (at = 0; at < 8192; at++) if (at % 4) print "discard " at * 4 "k 4k" }' |
-		qemu-io -f raw "$uri" >/dev/null
+	trim_scattered "$uri"
 	before=$(figure mem_used_total)
 	nbdcopy "$uri" "$dir/sparse"
 	"$ZRAM_TOOL" compact --control "$control"
@@ -93,6 +98,27 @@ compaction_gives_back() {
 	echo "$before to $after, $kept are kept"
 	test "$after" -lt $((before * 3 / 4))
 	test "$(figure pages_compacted)" -gt 0
+	nbdcopy "$uri" - | cmp - "$dir/sparse"
+	stop
+}
+
+# What trimming left to be compacted is compacted when nobody asks for anything any more.
+idle_disk_compacts() {
+	need nbdcopy qemu-io
+	make_data "$dir/file" $((32 * mib)) 37
+	serve size=32M
+	nbdcopy "$dir/file" "$uri"
+	trim_scattered "$uri"
+	before=$(figure pool_bytes)
+	nbdcopy "$uri" "$dir/sparse"
+	kept=$(figure compr_data_size)
+	tries=300
+	until test "$(figure pool_bytes)" -lt $((kept * 108 / 100)); do
+		test $((tries -= 1)) -gt 0 || fail "it still takes $(figure pool_bytes) for $kept"
+		sleep 0.2
+	done
+	echo "$before to $(figure pool_bytes), $kept are kept"
+	test "$before" -gt $((kept * 120 / 100))
 	nbdcopy "$uri" - | cmp - "$dir/sparse"
 	stop
 }
@@ -128,5 +154,6 @@ try 'trim gives memory back, blocks of 64 KiB' trim_gives_back block-size=64K al
 try 'zeros written over data cost nothing' zeros_cost_nothing
 try 'reset forgets everything' reset_forgets
 try 'compaction gives back what lies between' compaction_gives_back
+try 'a disk that nobody uses compacts itself' idle_disk_compacts
 try 'a copy that hits the memory limit fails, the disk goes on' copy_hits_the_limit
 finish
