@@ -204,6 +204,46 @@ static void a_budget_of_all_time_is_not_spent_at_once(void **state)
 	zs_destroy_pool(pool);
 }
 
+/* What is freed at random, and then what is replaced. */
+struct wear {
+	size_t objects, replaced;
+	unsigned freed; /* per cent */
+};
+
+/*
+ * Automatic compaction that was put off when room was first seen waited for more room: where no
+ * more became free the pool stayed as large as it was.
+ */
+static void what_was_put_off_is_not_forgotten(void **state)
+{
+	/* A few pages, in which a pass has to rest; and many, while much is being freed. */
+	const struct wear wears[] = { { 64, 2000, 75 }, { 20000, 100000, 11 } };
+	const struct habitat *habitat = *state;
+	struct zs_pool_options options = { .page_size = 4096, .buffer_size = MIB(16) };
+
+	only_for_small_pages(habitat);
+	for (size_t i = 0; i < COUNT_OF(wears); i++) {
+		size_t size = wears[i].objects < 1000 ? 1000 : 200;
+		struct objects objects = { 0 };
+		struct rng rng = rng_seeded(i);
+		struct rig rig;
+
+		rig_open(&rig, habitat, &options);
+		objects_fill(&objects, rig.pool, &rng, wears[i].objects, (uint32_t)size,
+			     (uint32_t)size);
+		objects_free_random(&objects, rig.pool, &rng, wears[i].freed);
+		for (size_t n = 0; n < wears[i].replaced; n++) {
+			objects_remove(&objects, rig.pool,
+				       rng_below(&rng, (uint32_t)objects.count));
+			assert_true(objects_add(&objects, rig.pool, size));
+		}
+		assert_in_range(zs_compactable_bytes(rig.pool), 0,
+				2 * options.page_size + zs_get_total_size_bytes(rig.pool) / 100);
+		objects_free_all(&objects, rig.pool);
+		rig_close(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +254,7 @@ int main(void)
 		cmocka_unit_test(locked_memory_is_given_back_or_zeroed),
 		cmocka_unit_test(two_may_be_the_first),
 		cmocka_unit_test(a_budget_of_all_time_is_not_spent_at_once),
+		IN_BOTH_HABITATS(what_was_put_off_is_not_forgotten),
 	};
 
 	return cmocka_run_group_tests_name("regress", tests, NULL, NULL);

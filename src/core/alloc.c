@@ -112,6 +112,8 @@ static int malloc_in(struct zs_pool *pool, struct shard *shard, unsigned class, 
 	if (unlikely(++shard->allocations % 64 == 0)) {
 		zs_forget_peak(pool);
 		note_crowding(pool, shard);
+		/* Compaction that was put off while much was freed may be worthwhile by now. */
+		zs_set_trigger(pool, shard);
 	}
 #if ZS_DEBUG
 	struct zspage *zspage = zs_zspage(pool, shard, loc >> SLOT_BITS);
