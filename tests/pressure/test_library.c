@@ -72,6 +72,7 @@ struct crowd {
 	uint64_t *keys;  /* of all places; 0: empty */
 	uint64_t seed;
 	uint64_t resident; /* of the process, without what is counted */
+	pthread_barrier_t all_there;
 	atomic_bool over;
 	atomic_ulong put, refused, looks, wrong;
 	/* The watcher's. */
@@ -128,6 +129,8 @@ static void *fill(void *data)
 	struct rng rng = rng_seeded(crowd->seed * THREADS + member->number);
 	uint64_t refused = 0;
 
+	/* Who begins before may leave nothing for another's stack. */
+	pthread_barrier_wait(&crowd->all_there);
 	for (uint64_t tries = 0; refused < REFUSALS && tries < 200 * crowd->places; tries++) {
 		uint64_t place = member->number +
 				 THREADS * (uint64_t)rng_below(&rng, (uint32_t)crowd->places);
@@ -181,12 +184,14 @@ static void let_in(struct crowd *crowd)
 	struct member members[THREADS];
 	pthread_t watcher = start(watch, crowd);
 
+	pthread_barrier_init(&crowd->all_there, NULL, THREADS);
 	for (uint64_t i = 0; i < THREADS; i++) {
 		members[i] = (struct member){ .crowd = crowd, .number = i };
 		members[i].thread = start(fill, &members[i]);
 	}
 	for (size_t i = 0; i < THREADS; i++)
 		pthread_join(members[i].thread, NULL);
+	pthread_barrier_destroy(&crowd->all_there);
 	atomic_store(&crowd->over, true);
 	pthread_join(watcher, NULL);
 }
