@@ -259,6 +259,61 @@ static void waiting_divides_where_shards_can_be_made(void **state)
 	}
 }
 
+static void *allocate_some(void *pool)
+{
+	for (unsigned i = 0; i < 10; i++)
+		assert_true(zs_malloc(pool, 500));
+	return NULL;
+}
+
+/* As many threads as there are lanes are one of each. */
+static void allocate_in_each_lane(struct zs_pool *pool)
+{
+	for (unsigned i = 0; i < LANES; i++) {
+		pthread_t thread;
+
+		assert_int_equal(pthread_create(&thread, NULL, allocate_some, pool), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+}
+
+/*
+ * At the limit the room of any lane will do for an object, whether or not its own has a shard:
+ * compaction of the whole pool, which went before, is no work for each allocation.
+ */
+static void at_the_limit_lanes_share_before_they_compact(void **state)
+{
+	/* It never begins by itself. */
+	const struct zs_pool_options options = { .compaction_slack = 1024 };
+
+	(void)state;
+	for (unsigned own = 0; own < 2; own++) {
+		struct objects objects = { 0 };
+		struct zs_pool_stats stats;
+		struct rig rig;
+		struct rng rng = rng_seeded(own);
+
+		rig_open(&rig, &buffer_habitat, &options);
+		objects_fill(&objects, rig.pool, &rng, 2000, 500, 500);
+		struct run *run = &rig.pool->runs[zs_next_shard(rig.pool, NULL)->run];
+		store_relaxed(&run->crowding, SPREAD_AFTER);
+		if (own)
+			allocate_in_each_lane(rig.pool);
+		assert_int_equal(count_shards(rig.pool), own ? LANES : 1);
+		zs_set_limit(rig.pool, zs_get_total_size_bytes(rig.pool));
+		for (unsigned i = 0; i < 80; i++)
+			objects_remove(&objects, rig.pool, i * 20);
+		assert_true(zs_compactable_bytes(rig.pool));
+		allocate_in_each_lane(rig.pool);
+		zs_pool_stats(rig.pool, &stats);
+		assert_int_equal(stats.moved_objects, 0);
+		assert_int_equal(stats.compacted_pages, 0);
+		assert_healthy(rig.pool);
+		objects_forget(&objects);
+		rig_close(&rig);
+	}
+}
+
 /* Who waits a little now and then shares a shard, and its half-used pages, for ever. */
 static void waiting_now_and_then_is_forgiven(void **state)
 {
@@ -690,6 +745,7 @@ int main(void)
 		cmocka_unit_test(waiting_is_counted),
 		cmocka_unit_test(waiting_divides_where_shards_can_be_made),
 		cmocka_unit_test(waiting_now_and_then_is_forgiven),
+		cmocka_unit_test(at_the_limit_lanes_share_before_they_compact),
 		cmocka_unit_test(zspages_that_lead_astray_are_noticed),
 		IN_BOTH_HABITATS(blocks_that_lead_astray_are_noticed),
 		IN_BOTH_HABITATS(pages_that_lead_astray_are_noticed),

@@ -219,6 +219,20 @@ static int malloc_around(struct zs_pool *pool, const struct request *request, en
 	return error;
 }
 
+/* No page could be had: what room the shards of other lanes have is not left to them. */
+static int malloc_in_others(struct zs_pool *pool, const struct request *request, int error,
+			    zs_handle *handle)
+{
+	struct shard *shard = next_around(pool, request, request->hint);
+
+	for (; shard != request->hint; shard = next_around(pool, request, shard)) {
+		if (malloc_in(pool, shard, request->class, request->size, ROOM_ONLY, handle) ==
+		    ZS_OK)
+			return ZS_OK;
+	}
+	return error;
+}
+
 /*
  * Once a run has several shards, room in any of them comes before a new page,
  * within reason; a new shard comes last. The shard that had room is tried first from
@@ -236,7 +250,9 @@ static int malloc_in_run(struct zs_pool *pool, const struct request *request, zs
 	error = malloc_around(pool, request, MAY_GROW, INT32_MAX, &shard, handle);
 	if (!error)
 		set_hint(request, shard);
-	return error == ZS_EBUSY ? malloc_in_new_shard(pool, request, handle) : error;
+	if (error == ZS_EBUSY)
+		error = malloc_in_new_shard(pool, request, handle);
+	return error ? malloc_in_others(pool, request, error, handle) : ZS_OK;
 }
 
 static unsigned lane_of(const struct run *run)
@@ -291,8 +307,14 @@ static int malloc_of_class(struct zs_pool *pool, unsigned class, size_t size, zs
 	request.lane = lane_of(request.run);
 	uint32_t hint =
 		atomic_load_explicit(&request.run->hint[request.lane], memory_order_acquire);
-	if (unlikely(!hint))
-		return malloc_in_new_shard(pool, &request, handle);
+	if (unlikely(!hint)) {
+		int error = malloc_in_new_shard(pool, &request, handle);
+
+		/* Where there are no pages for a lane's own shard the others' will do. */
+		hint = atomic_load_explicit(&request.run->first, memory_order_acquire);
+		if (likely(!error) || !hint)
+			return error;
+	}
 
 	struct shard *shard = request.hint = zs_shard(pool, hint);
 	if (likely(!load_relaxed(&shard->next) && hint == load_relaxed(&request.run->first))) {
