@@ -143,6 +143,51 @@ static void what_is_refused_leaves_all_pages_to_others(void **state)
 	}
 }
 
+/* --- no lock at all --- */
+
+/*
+ * In a program of one thread what is usual takes no lock, as it would be let go of then. This
+ * test comes first: a program that has had threads may count as one that has.
+ */
+static void one_who_is_alone_takes_no_lock(void **state)
+{
+	struct zs_pool_options options = { .compaction = ZS_COMPACTION_MANUAL };
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(1);
+	char local[128]; /* such a class is open from the start */
+	struct rig rig;
+
+	(void)state;
+	rig_open(&rig, &process_habitat, &options);
+	/* A handle with a short tag is not usual. */
+	if (!zs_is_alone(rig.pool) || rig.pool->short_tag) {
+		rig_close(&rig);
+		skip();
+	}
+	objects_fill(&objects, rig.pool, &rng, 50, sizeof(local), sizeof(local));
+	struct zs_lock *lock = &zs_next_shard(rig.pool, NULL)->lock;
+	store_relaxed(&lock->held, 1);
+	for (size_t i = 0; i < 10; i++) {
+		zs_handle handle = objects.at[i * 3].handle;
+
+		assert_non_null(zs_map_object(rig.pool, handle, ZS_MM_RO));
+		zs_unmap_object(rig.pool, handle);
+		assert_true(load_relaxed(&lock->held));
+		handle = objects.at[i * 3 + 1].handle;
+		assert_non_null(zs_obj_read_begin(rig.pool, handle, local));
+		zs_obj_read_end(rig.pool, handle, local);
+		assert_true(load_relaxed(&lock->held));
+		objects_remove(&objects, rig.pool, i * 3 + 2);
+		assert_true(load_relaxed(&lock->held));
+		assert_true(objects_add(&objects, rig.pool, sizeof(local)));
+		assert_true(load_relaxed(&lock->held));
+	}
+	store_relaxed(&lock->held, 0);
+	assert_objects_intact(&objects, rig.pool);
+	objects_free_all(&objects, rig.pool);
+	rig_close(&rig);
+}
+
 /* --- a lock that is held --- */
 
 struct caller {
@@ -174,6 +219,52 @@ static void collide(struct zs_pool *pool, struct zs_lock *lock)
 	zs_unlock(lock);
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	assert_true(caller.handle);
+}
+
+static void *look_up(void *arg)
+{
+	const struct caller *caller = arg;
+
+	zs_object_size(caller->pool, caller->handle);
+	return NULL;
+}
+
+/* Uses a handle in a thread that waits for the lock, which is let go of with *word another. */
+static void change_meanwhile(struct rig *rig, zs_handle handle, struct zs_lock *lock,
+			     _Atomic uint32_t *word, uint32_t value)
+{
+	struct caller caller = { .pool = rig->pool, .handle = handle };
+	uint32_t before = load_relaxed(word);
+	pthread_t thread;
+
+	zs_lock(rig->pool, lock);
+	assert_int_equal(pthread_create(&thread, NULL, look_up, &caller), 0);
+	while (load_relaxed(&lock->waiters) == 0)
+		sched_yield();
+	store_relaxed(word, value);
+	zs_unlock(lock);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	store_relaxed(word, before);
+}
+
+/* A handle's block is freed while a call waits for its shard, or freed and made anew. */
+static void a_block_that_went_meanwhile_is_not_followed(void **state)
+{
+	struct rig rig;
+
+	rig_open_tolerant(&rig, *state, NULL);
+	zs_handle handle = zs_malloc(rig.pool, 100);
+	assert_true(handle);
+	struct shard *shard = zs_next_shard(rig.pool, NULL);
+	struct handle_block *block = zs_block(rig.pool, shard->blocks);
+	change_meanwhile(&rig, handle, &shard->lock, &block->shard, 0);
+	assert_one_fault(&rig.faults, ZS_MISUSE_STALE_HANDLE, handle);
+	change_meanwhile(&rig, handle, &shard->lock, &block->key, load_relaxed(&block->key) ^ 1);
+	assert_one_fault(&rig.faults, ZS_MISUSE_STALE_HANDLE, handle);
+	change_meanwhile(&rig, handle, &shard->lock, &block->key, load_relaxed(&block->key));
+	assert_no_fault(&rig.faults);
+	zs_free(rig.pool, handle);
+	rig_close(&rig);
 }
 
 /* Threads of all lanes allocate; of those that need the lock of the first shard it is not held. */
@@ -736,12 +827,46 @@ static void a_number_that_leads_into_metadata_is_no_handle(void **state)
 	rig_close(&rig);
 }
 
+/*
+ * Pages of 1 KiB are cut into blocks without a rest. So the last one of the highest page of
+ * metadata ends where the metadata does, if pages that became free below it serve for the rest.
+ */
+static void the_last_block_of_the_metadata_is_a_block(void **state)
+{
+	struct zs_pool_options options = { .page_size = 1024,
+					   .buffer_size = MIB(1),
+					   .compaction = ZS_COMPACTION_MANUAL };
+	struct objects objects = { 0 }, below = { 0 };
+	struct rng rng = rng_seeded(7);
+	struct rig rig;
+	zs_ref hand, end;
+
+	(void)state;
+	assert_int_equal((options.page_size - META_HEAD) % sizeof(struct handle_block), 0);
+	rig_open(&rig, &buffer_habitat, &options);
+	objects_fill(&objects, rig.pool, &rng, 1, 16, 16);
+	struct shard *shard = zs_next_shard(rig.pool, NULL);
+	objects_fill(&below, rig.pool, &rng, 300, 1024, 1024);
+	do {
+		assert_true(objects_add(&objects, rig.pool, 16));
+		hand = shard->hand;
+		end = load_relaxed(&rig.pool->meta_end);
+		if (end - hand < options.page_size >> REF_SHIFT)
+			objects_free_all(&below, rig.pool);
+	} while (hand + sizeof(struct handle_block) / 8 < end);
+	assert_objects_intact(&objects, rig.pool);
+	objects_free_all(&objects, rig.pool);
+	rig_close(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_who_is_alone_takes_no_lock),
 		cmocka_unit_test(a_run_has_as_many_shards_as_it_needs),
 		cmocka_unit_test(where_a_run_has_one_shard_its_table_is_the_end),
 		cmocka_unit_test(what_is_refused_leaves_all_pages_to_others),
+		IN_BOTH_HABITATS(a_block_that_went_meanwhile_is_not_followed),
 		cmocka_unit_test(waiting_is_counted),
 		cmocka_unit_test(waiting_divides_where_shards_can_be_made),
 		cmocka_unit_test(waiting_now_and_then_is_forgiven),
@@ -763,6 +888,7 @@ int main(void)
 		IN_BOTH_HABITATS(a_reader_may_unmap_like_everybody),
 		IN_BOTH_HABITATS(more_maps_than_an_entry_counts_may_be_refused),
 		IN_BOTH_HABITATS(a_number_that_leads_into_metadata_is_no_handle),
+		cmocka_unit_test(the_last_block_of_the_metadata_is_a_block),
 	};
 
 	return cmocka_run_group_tests_name("branches", tests, NULL, NULL);

@@ -97,6 +97,43 @@ static void a_handle_does_not_come_back_at_once(void **state)
 	rig_close(&rig);
 }
 
+/*
+ * Nor for as long as its entry has generations, also if there was none meanwhile, as most of a
+ * block's objects were freed and it was packed. Shorter handles have fewer generations.
+ */
+static void a_handle_does_not_come_back_in_sixty_rounds(void **state)
+{
+	enum { ROUNDS = 60, MOST = 500, FEWEST = 20, HANDLES = ROUNDS * (MOST - FEWEST) + FEWEST };
+	zs_handle *handles = malloc(HANDLES * sizeof(*handles));
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(60);
+	struct rig rig;
+	size_t made = 0;
+
+	assert_non_null(handles);
+	if (sizeof(zs_handle) < 8) {
+		free(handles);
+		skip();
+	}
+	rig_open(&rig, *state, NULL);
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		while (objects.count < MOST) {
+			assert_true(objects_add(&objects, rig.pool, 100));
+			handles[made++] = objects.at[objects.count - 1].handle;
+		}
+		while (objects.count > FEWEST)
+			objects_remove(&objects, rig.pool,
+				       rng_below(&rng, (uint32_t)objects.count));
+	}
+	assert_int_equal(made, HANDLES);
+	qsort(handles, HANDLES, sizeof(*handles), compare_handles);
+	for (size_t i = 1; i < HANDLES; i++)
+		assert_true(handles[i] != handles[i - 1]);
+	objects_free_all(&objects, rig.pool);
+	rig_close(&rig);
+	free(handles);
+}
+
 static void freeing_handle_0_is_ignored(void **state)
 {
 	const struct habitat *habitat = *state;
@@ -493,6 +530,7 @@ int main(void)
 		IN_BOTH_HABITATS(sizes_from_1_to_the_maximum_are_served_and_no_others),
 		IN_BOTH_HABITATS(no_handle_is_zero_or_given_to_two_objects),
 		IN_BOTH_HABITATS(a_handle_does_not_come_back_at_once),
+		IN_BOTH_HABITATS(a_handle_does_not_come_back_in_sixty_rounds),
 		IN_BOTH_HABITATS(freeing_handle_0_is_ignored),
 		IN_BOTH_HABITATS(contents_survive_among_many_objects),
 		IN_BOTH_HABITATS(every_size_is_stored_whole),

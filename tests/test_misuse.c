@@ -483,7 +483,7 @@ static void what_leads_nowhere_is_not_freed(void **state)
 	struct rig rig;
 
 	rig_open_tolerant(&rig, *state, NULL);
-	zs_handle handle = zs_malloc(rig.pool, 3000), other = zs_malloc(rig.pool, 3000);
+	zs_handle handle = zs_malloc(rig.pool, 3500), other = zs_malloc(rig.pool, 3500);
 	assert_true(handle && other && zs_find(rig.pool, other, &object));
 	uint32_t free = *object.entry & LOC_MASK;
 	zs_unlock(&object.shard->lock);
@@ -502,6 +502,25 @@ static void what_leads_nowhere_is_not_freed(void **state)
 	zs_free(rig.pool, handle);
 	assert_one_fault(&rig.faults, ZS_MISUSE_CORRUPT, handle);
 	*table = used;
+	/* The slot behind the last, if the map has a bit for it, and that says that it is in use. */
+	struct zspage *zspage = zs_zspage(rig.pool, object.shard, (right & LOC_MASK) >> SLOT_BITS);
+	unsigned beyond = object.shard->class[zspage->class].slots;
+	if (beyond % 64) {
+		zspage->map[beyond / 64] |= UINT64_C(1) << beyond % 64;
+		*object.entry = (right & ~(MAX_SLOTS - 1)) | beyond;
+		zs_free(rig.pool, handle);
+		assert_one_fault(&rig.faults, ZS_MISUSE_CORRUPT, handle);
+		zspage->map[beyond / 64] &= ~(UINT64_C(1) << beyond % 64);
+	}
+	/* The zspage behind the last. */
+	uint32_t none = object.shard->nzspages;
+	zs_ref *unused = zs_table(rig.pool, object.shard, none), before = *unused;
+	*unused = used;
+	*object.entry = (right & ~LOC_MASK) | none << SLOT_BITS | (right & (MAX_SLOTS - 1));
+	zs_free(rig.pool, handle);
+	assert_one_fault(&rig.faults, ZS_MISUSE_CORRUPT, handle);
+	*unused = before;
+	*object.entry = right;
 	zs_free(rig.pool, handle);
 	assert_no_fault(&rig.faults);
 	rig_close(&rig);
