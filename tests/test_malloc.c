@@ -104,17 +104,15 @@ static void a_handle_does_not_come_back_at_once(void **state)
 static void a_handle_does_not_come_back_in_sixty_rounds(void **state)
 {
 	enum { ROUNDS = 60, MOST = 500, FEWEST = 20, HANDLES = ROUNDS * (MOST - FEWEST) + FEWEST };
-	zs_handle *handles = malloc(HANDLES * sizeof(*handles));
 	struct objects objects = { 0 };
 	struct rng rng = rng_seeded(60);
 	struct rig rig;
 	size_t made = 0;
 
-	assert_non_null(handles);
-	if (sizeof(zs_handle) < 8) {
-		free(handles);
+	if (sizeof(zs_handle) < 8)
 		skip();
-	}
+	zs_handle *handles = malloc(HANDLES * sizeof(*handles));
+	assert_non_null(handles);
 	rig_open(&rig, *state, NULL);
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		while (objects.count < MOST) {
