@@ -417,16 +417,12 @@ int control_start(struct zram *store)
 	}
 	control.store = store;
 	atomic_store(&control.stopping, false);
-	int error = thread_start(&control.thread, serve);
-	if (error != 0) {
-		close(control.stop[0]);
-		close(control.stop[1]);
-		errno = error;
-		nbdkit_error("control socket: %m");
-		return -1;
-	}
-	control.running = true;
-	return 0;
+	control.running = thread_start(&control.thread, serve, "control socket") == 0;
+	if (control.running)
+		return 0;
+	close(control.stop[0]);
+	close(control.stop[1]);
+	return -1;
 }
 
 void control_close(void)

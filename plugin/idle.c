@@ -92,14 +92,8 @@ int idle_start(struct zram *store)
 	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
 	pthread_cond_init(&idle.stop, &monotonic);
 	pthread_condattr_destroy(&monotonic);
-	int error = thread_start(&idle.thread, compact_when_idle);
-	if (error != 0) {
-		errno = error;
-		nbdkit_error("the thread that compacts: %m");
-		return -1;
-	}
-	idle.running = true;
-	return 0;
+	idle.running = thread_start(&idle.thread, compact_when_idle, "idle compaction") == 0;
+	return idle.running ? 0 : -1;
 }
 
 void idle_stop(void)

@@ -50,8 +50,7 @@ typedef uint32_t zs_ref;
 struct zs_lock {
 	_Atomic uint32_t held;
 	_Atomic uint32_t waiters; /* who found it held and has not got it yet */
-	_Atomic uint32_t
-		rounds; /* of waiting for it, until somebody takes note of them. Under itself */
+	_Atomic uint32_t rounds;  /* of waiting for a shard's, until they are noted. Under itself */
 };
 
 /* --- metadata pages: meta.c ------------------------------------------------ */
