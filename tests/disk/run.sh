@@ -85,12 +85,16 @@ nobody_reads() {
 # Ctrl-C is what ends it.
 in_a_terminal() {
 	need script
+	# Whatever the user's is: script(1) hands its command to it.
+	SHELL=/bin/sh
+	export SHELL
 	script -qec true /dev/null </dev/null >/dev/null || skip 'no terminals can be had here'
 	prepare
 	mkfifo "$dir/keys"
-	# What a script starts in the background is deaf to Ctrl-C unless told otherwise.
-	env --default-signal=INT script --quiet --return --flush --command "$source/scripts/run-disk" \
-		"$dir/out" <"$dir/keys" >/dev/null &
+	# What a script starts in the background is deaf to Ctrl-C unless told otherwise. exec: a
+	# shell of script(1) that stayed would end of the key by itself, and its 130 be what is seen.
+	env --default-signal=INT script --quiet --return --flush \
+		--command "exec '$source/scripts/run-disk'" "$dir/out" <"$dir/keys" >/dev/null &
 	terminal=$!
 	at_end "kill $terminal 2>/dev/null; wait $terminal; cat $dir/out"
 	exec 9>"$dir/keys"
