@@ -32,7 +32,7 @@
 #define TARGET_CHURN_COMPACTED  1.008
 #define TARGET_FREE75_COMPACTED 1.015
 #define TARGET_EXIT50_COMPACTED 1.012
-#define TARGET_SMALL_FILL       1.032
+#define TARGET_SMALL_FILL       1.030
 #define NO_TARGET               0.0
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)

@@ -42,12 +42,13 @@ size_t zs_class_size(const struct zs_pool *pool, unsigned class)
 }
 
 /*
- * A zspage's descriptor with its map and, in the scattered habitat, its list of pages.
- * Rounded to two sizes a doubling: each further size would cost a pool a metadata page, most
- * of which nothing else can use.
+ * A zspage's descriptor with its map and, in the scattered habitat, its list of pages. Rounded to
+ * few sizes, those of other chunks among them: each further size would cost a pool a metadata
+ * page, most of which nothing else can use.
  */
 size_t zs_descriptor_bytes(const struct zs_pool *pool, size_t slots, size_t pages)
 {
+	const size_t sizes[] = { 48, 128, 256, pool->block_handles * sizeof(uint32_t) };
 	size_t most = pool->page_size - META_HEAD;
 	size_t bytes = sizeof(struct zspage) + (slots + 63) / 64 * 8;
 
@@ -55,6 +56,10 @@ size_t zs_descriptor_bytes(const struct zs_pool *pool, size_t slots, size_t page
 		bytes += pages * sizeof(uint32_t);
 	size_t step = (size_t)1 << bit_last((uint32_t)bytes - 1) >> 1;
 	size_t rounded = (bytes + step - 1) & ~(step - 1);
+	for (unsigned i = sizeof(sizes) / sizeof(sizes[0]); i-- > 0;) {
+		if (bytes <= sizes[i])
+			rounded = sizes[i];
+	}
 	return bytes < most && rounded > most ? most : rounded;
 }
 
