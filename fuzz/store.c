@@ -18,17 +18,17 @@
 #include "rng.h"
 #include "zram/store.h"
 
-#define COUNTS(X)                                                                                \
-	X(zram_algorithms), X(zram_create), X(zram_destroy), X(zram_pread), X(zram_pwrite),      \
-		X(zram_discard), X(zram_write_zeroes), X(zram_flush), X(zram_reset),             \
-		X(zram_resize), X(zram_size), X(zram_block_size), X(zram_compact),               \
-		X(zram_get_stats), X(zram_pool_stats), X(zram_class_stats), X(zram_get_extents), \
-		X(zram_get), X(zram_set), X(zram_attributes), X(stores_refused),                 \
-		X(stores_limited), X(writes_refused), X(writes_refused_in_part),                 \
-		X(zeroes_refused), X(sets_refused), X(extents_stopped), X(unchanged_blocks),     \
-		X(same_pages), X(huge_pages), X(pages_compacted), X(dictionaries),               \
-		X(checksums_off), X(blocks_of_4k), X(blocks_of_64k), X(by_lz4), X(by_zstd),      \
-		X(by_other_algorithms)
+#define COUNTS(X)                                                                                  \
+	X(zram_algorithms), X(zram_create), X(zram_destroy), X(zram_pread), X(zram_pwrite),        \
+		X(zram_discard), X(zram_write_zeroes), X(zram_flush), X(zram_reset),               \
+		X(zram_resize), X(zram_size), X(zram_block_size), X(zram_compact),                 \
+		X(zram_compact_some), X(zram_get_stats), X(zram_pool_stats), X(zram_class_stats),  \
+		X(zram_get_extents), X(zram_get), X(zram_set), X(zram_attributes),                 \
+		X(stores_refused), X(stores_limited), X(writes_refused),                           \
+		X(writes_refused_in_part), X(zeroes_refused), X(sets_refused), X(extents_stopped), \
+		X(unchanged_blocks), X(same_pages), X(huge_pages), X(pages_compacted),             \
+		X(dictionaries), X(checksums_off), X(blocks_of_4k), X(blocks_of_64k), X(by_lz4),   \
+		X(by_zstd), X(by_other_algorithms)
 
 enum { COUNTS(SEQUENCE_ENUM), ALL_COUNTS };
 struct sequence_count sequence_counts[] = { COUNTS(SEQUENCE_COUNT) };
@@ -46,6 +46,7 @@ const size_t sequence_count_count = ALL_COUNTS;
 #define zram_size(...)         COUNTED(zram_size, __VA_ARGS__)
 #define zram_block_size(...)   COUNTED(zram_block_size, __VA_ARGS__)
 #define zram_compact(...)      COUNTED(zram_compact, __VA_ARGS__)
+#define zram_compact_some(...) COUNTED(zram_compact_some, __VA_ARGS__)
 #define zram_get_stats(...)    COUNTED(zram_get_stats, __VA_ARGS__)
 #define zram_pool_stats(...)   COUNTED(zram_pool_stats, __VA_ARGS__)
 #define zram_class_stats(...)  COUNTED(zram_class_stats, __VA_ARGS__)
@@ -365,6 +366,10 @@ static void do_reset(struct input *input)
 static void do_compact(struct input *input)
 {
 	(void)input;
+	uint64_t freed = UINT64_MAX;
+
+	zram_compact_some(model.zram, 1, &freed);
+	require(freed != UINT64_MAX);
 	zram_compact(model.zram);
 	require(zram_flush(model.zram) == 0);
 }

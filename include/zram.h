@@ -167,6 +167,13 @@ size_t zram_block_size(struct zram *zram);
 uint64_t zram_compact(struct zram *zram);
 
 /*
+ * The same for about so many nanoseconds (0: no bound); can be called again to go on where it
+ * stopped. *freed, which may be NULL: the bytes that this call gave back. Returns 1 if the time
+ * ended it, 0 if nothing is left to do.
+ */
+int zram_compact_some(struct zram *zram, uint64_t nanoseconds, uint64_t *freed);
+
+/*
  * mm_stat and io_stat, in the kernel's order, then more. Everything since creation or the
  * last reset. Figures of different lines are of slightly different moments while
  * other calls are under way.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 /*
  * A thread that compacts once nothing was changed for a while, and then sleeps until
- * something is: a disk that nobody uses wakes nobody up.
+ * something is: a disk that nobody uses wakes nobody up. It lets go when requests come
+ * again, or the server is to end.
  *
  * A request only reads a flag; the first one since the thread last looked sets it.
  */
@@ -20,6 +21,9 @@
 
 /* Seconds without a change. */
 #define PATIENCE 2
+
+/* Nanoseconds of compaction between two looks. */
+#define SLICE 100000000
 
 static struct {
 	struct zram *store;
@@ -70,14 +74,22 @@ static bool wait_until_idle(void)
 	return !idle.stopping;
 }
 
+static bool is_idle(void)
+{
+	pthread_mutex_lock(&idle.lock);
+	bool is = !atomic_load(&idle.changed) && !idle.stopping;
+	pthread_mutex_unlock(&idle.lock);
+	return is;
+}
+
 static void *compact_when_idle(void *unused)
 {
 	(void)unused;
 	pthread_mutex_lock(&idle.lock);
 	while (wait_until_idle()) {
 		pthread_mutex_unlock(&idle.lock);
-		if (is_automatic())
-			zram_compact(idle.store);
+		while (is_idle() && is_automatic() && zram_compact_some(idle.store, SLICE, NULL))
+			;
 		pthread_mutex_lock(&idle.lock);
 	}
 	pthread_mutex_unlock(&idle.lock);

@@ -970,12 +970,31 @@ size_t zram_block_size(struct zram *zram)
 	return zram->block_size;
 }
 
+int zram_compact_some(struct zram *zram, uint64_t nanoseconds, uint64_t *freed)
+{
+	const struct zs_compact_budget budget = { .nanoseconds = nanoseconds };
+	struct zs_compact_result result;
+	bool loose = false;
+
+	struct stream *stream = stream_take(&zram->streams);
+	int stopped = zs_compact_some(zram->pool, &budget, &result);
+	uint64_t sum = result.freed_bytes;
+	if (!stopped) {
+		sum += table_trim_all(zram->table);
+		loose = table_is_loose(zram->table);
+	}
+	stream_release(&zram->streams, stream);
+	if (loose)
+		sum += prune(zram);
+	if (freed)
+		*freed = sum;
+	return stopped;
+}
+
 uint64_t zram_compact(struct zram *zram)
 {
-	struct stream *stream = stream_take(&zram->streams);
-	uint64_t freed = zs_compact(zram->pool) + table_trim_all(zram->table);
+	uint64_t freed;
 
-	bool loose = table_is_loose(zram->table);
-	stream_release(&zram->streams, stream);
-	return loose ? freed + prune(zram) : freed;
+	zram_compact_some(zram, 0, &freed);
+	return freed;
 }

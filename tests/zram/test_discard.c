@@ -285,6 +285,37 @@ static void compaction_gives_back_what_scattered_discards_left(void **state)
 	store_close(zram);
 }
 
+static void compaction_in_slices_does_as_much_as_in_one_go(void **state)
+{
+	struct zram_options options = { .size = UINT64_C(1) << 40,
+					.compaction = ZS_COMPACTION_MANUAL };
+	struct zram *zram = store_open(&options);
+	uint64_t given, sum = 0;
+	unsigned slices = 1;
+
+	(void)state;
+	for (uint64_t i = 0; i < 4000; i++)
+		write_stamp(zram, i, stamp_key(PACKED, i));
+	for (uint64_t i = 0; i < 4000; i++) {
+		if (i % 4)
+			assert_int_equal(zram_discard(zram, i * BLOCK, BLOCK), 0);
+	}
+	struct zram_stats before = stats_of(zram);
+	/* No time at all: of each call a step. */
+	for (; zram_compact_some(zram, 1, &given); slices++)
+		sum += given;
+	sum += given;
+	print_message("%u slices\n", slices);
+	assert_true(slices > 100);
+	assert_true(sum > before.compr_data_size);
+	assert_true(before.mem_used_total - stats_of(zram).mem_used_total >= sum);
+	for (uint64_t i = 0; i < 4000; i += 4)
+		assert_stamp(zram, i, stamp_key(PACKED, i));
+	assert_int_equal(zram_compact_some(zram, 0, NULL), 0);
+	assert_int_equal(zram_compact(zram), 0);
+	store_close(zram);
+}
+
 static void a_reset_store_is_an_empty_one(void **state)
 {
 	struct zram_options options = { .size = UINT64_C(1) << 40 };
@@ -447,6 +478,7 @@ int main(void)
 		cmocka_unit_test(at_the_limit_the_empty_slot_table_makes_room),
 		cmocka_unit_test(locked_memory_is_given_back_too),
 		cmocka_unit_test(compaction_gives_back_what_scattered_discards_left),
+		cmocka_unit_test(compaction_in_slices_does_as_much_as_in_one_go),
 		cmocka_unit_test(a_reset_store_is_an_empty_one),
 		cmocka_unit_test(a_reset_store_keeps_its_attributes),
 		cmocka_unit_test(a_store_can_be_filled_and_reset_again_and_again),
