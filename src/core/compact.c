@@ -472,14 +472,18 @@ static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
 {
 	struct zspage *zspage = zs_zspage(pool, shard, index);
 	const struct size_class *class = &shard->class[zspage->class];
+	/* Only pages are given back without the lock; and a fork waits for nothing else. */
+	bool real = zspage->pages != 0;
 
 	zspage->flags &= (uint8_t)~ZSPAGE_BUSY;
 	zs_ref empty = zs_retire_if_empty(pool, shard, index);
-	if (empty) {
+	if (!empty)
+		return;
+	if (real)
 		zs_unlock(&shard->lock);
-		zs_zspage_release(pool, class, empty);
+	zs_zspage_release(pool, class, empty);
+	if (real)
 		zs_lock(pool, &shard->lock);
-	}
 }
 
 /*
