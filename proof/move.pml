@@ -27,8 +27,8 @@
  *       2 is_to_move() does not look at pins
  *       3 move_object() lets go of the lock before the entry is changed
  *       4 zs_free() does not look at pins
- *       5 cut_tail() goes by the limit, not by the objects that had to stay
- *       6 cut_tail() does not mark the zspage busy
+ *       5 add_tail() goes by the limit, not by the objects that had to stay
+ *       6 add_tail() does not mark the zspage busy
  *       7 zs_map_object() pins after it has unlocked
  *       8 zs_zspage_release() frees the range of addresses before its pages
  *       9 zs_slot_free() retires a zspage that is busy
@@ -63,7 +63,7 @@ byte loc[HANDLES], pins[HANDLES], gen[HANDLES], count[HANDLES];
 /* shard->ztab: range + 1, 0 if unused; struct zspage, by its range */
 byte ztab[ZSPAGES];
 byte map[RANGES], pages[RANGES], limit[RANGES];
-bool source[RANGES], busy[RANGES], pinned[RANGES], kept[RANGES];
+bool source[RANGES], left[RANGES], busy[RANGES], pinned[RANGES], kept[RANGES];
 bool range_used[RANGES];
 
 /* shard->pass and what goes with it */
@@ -100,6 +100,7 @@ byte ended;
 #define IS_EMPTY(l) (map[RANGE(l)] == 0 && !busy[RANGE(l)])
 #endif
 #define IS_SOURCE(z) (IS_ONE(z) && source[ztab[z] - 1])
+#define IS_LEFT(z)   (IS_ONE(z) && left[ztab[z] - 1])
 #define CAN_GROW(z) \
 	(IS_ONE(z) && !busy[ztab[z] - 1] && !source[ztab[z] - 1] && pages[ztab[z] - 1] < SLOTS)
 
@@ -258,6 +259,7 @@ inline restore_source(z)
 		fi
 	}
 	source[r] = false;
+	left[r] = false;
 	kept[r] = map[r] == 0;
 	limit[r] = pages[r]
 }
@@ -438,7 +440,7 @@ inline count_room(z)
 	:: IS_ONE(z) ->
 		for (j : 0 .. SLOTS - 1) {
 			if
-			:: j < pages[ztab[z] - 1] && !(map[ztab[z] - 1] & BIT(j)) -> room++
+			:: j < limit[ztab[z] - 1] && !(map[ztab[z] - 1] & BIT(j)) -> room++
 			:: else
 			fi
 		}
@@ -449,6 +451,14 @@ inline count_room(z)
 /* begin_pass(): in any order */
 inline begin_pass()
 {
+	if
+	:: IS_LEFT(0) -> restore_source(0)
+	:: else
+	fi;
+	if
+	:: IS_LEFT(1) -> restore_source(1)
+	:: else
+	fi;
 	gain = false;
 	room = 0;
 	count_room(0);
@@ -509,8 +519,8 @@ inline scan()
 	fi
 }
 
-/* cut_tail(): sets tail[z] to the pages that stay + 1 */
-inline cut_tail(z)
+/* add_tail(): sets tail[z] to the pages that stay + 1 */
+inline add_tail(z)
 {
 	r = ztab[z] - 1;
 	n = limit[r];
@@ -525,16 +535,15 @@ inline cut_tail(z)
 		fi
 	};
 	source[r] = false;
+	left[r] = false;
 #if WRONG != 6
 	busy[r] = true;
 #endif
 	tail[z] = n + 1;
-	freed = freed || n < pages[r];
-	pages[r] = n;
-	limit[r] = n
+	freed = freed || n < pages[r]
 }
 
-/* relist(): zs_retire_if_empty() */
+/* zs_cut() and relist(): zs_retire_if_empty() */
 inline relist(z)
 {
 	atomic {
@@ -542,6 +551,8 @@ inline relist(z)
 		:: tail[z] ->
 			take_lock();
 			assert(IS_ONE(z));
+			pages[ztab[z] - 1] = tail[z] - 1;
+			limit[ztab[z] - 1] = tail[z] - 1;
 			busy[ztab[z] - 1] = false;
 			tail[z] = 0;
 			if
@@ -569,11 +580,50 @@ inline give_back(z)
 	fi
 }
 
+/* zs_decommit(), and what follows it */
+inline trim()
+{
+	d_step { give_back(0); give_back(1); tidy() };
+	relist(0);
+	relist(1)
+}
+
+/* leave_tails() */
+inline leave(z)
+{
+	if
+	:: IS_SOURCE(z) -> left[ztab[z] - 1] = true
+	:: else
+	fi
+}
+
+/* add_left(): a pass over another shard gives back what was left in this one */
+inline trim_left()
+{
+	atomic {
+		take_lock();
+		if
+		:: IS_LEFT(0) -> add_tail(0)
+		:: else
+		fi;
+		if
+		:: IS_LEFT(1) -> add_tail(1)
+		:: else
+		fi;
+		freed = false;
+		drop_lock()
+	};
+	if
+	:: tail[0] || tail[1] -> trim()
+	:: else
+	fi
+}
+
 /*
  * do_step(), and the lock before and after it, which its callers hold. Where C takes the lock
  * again only for its caller to release it, the model does not.
  */
-inline do_step()
+inline do_step(patient)
 {
 	atomic {
 		take_lock();
@@ -582,14 +632,19 @@ inline do_step()
 		if
 		:: pass == SCAN && (cursor == HANDLES || to_move == 0) -> pass = TRIM; cursor = 0
 		:: pass == SCAN && cursor < HANDLES && to_move > 0 -> scan()
+		:: pass == TRIM && (IS_SOURCE(0) || IS_SOURCE(1)) && patient && !to_move ->
+			leave(0);
+			leave(1);
+			pass = IDLE;
+			over = true
 		:: pass == TRIM && (IS_SOURCE(0) || IS_SOURCE(1)) ->
 			/* trim_sources() */
 			if
-			:: IS_SOURCE(0) -> cut_tail(0)
+			:: IS_SOURCE(0) -> add_tail(0)
 			:: else
 			fi;
 			if
-			:: IS_SOURCE(1) -> cut_tail(1)
+			:: IS_SOURCE(1) -> add_tail(1)
 			:: else
 			fi
 		:: else -> pass = IDLE; over = true
@@ -614,11 +669,7 @@ inline do_step()
 	d_step { target = NOWHERE; from = 0; h = 0 };
 	if
 	:: released -> zspage_release(released)
-	:: tail[0] || tail[1] ->
-		/* zs_trim() */
-		d_step { give_back(0); give_back(1); tidy() };
-		relist(0);
-		relist(1)
+	:: tail[0] || tail[1] -> trim()
 	:: else
 	fi
 }
@@ -703,7 +754,7 @@ proctype compactor()
 		};
 		do
 		:: !over ->
-			do_step();
+			do_step(false);
 			again = again || freed
 		:: else -> break
 		od;
@@ -821,7 +872,11 @@ proctype freer()
 	free_object(it, g);
 	d_step { it = 0; g = 0 };
 #ifndef QUICK
-	do_step(); /* zs_compact_step_auto() */
+	do_step(true); /* zs_compact_step_auto() */
+	if
+	:: trim_left()
+	:: true
+	fi;
 #endif
 	allocate();
 	atomic { it = 0; g = 0; found = false; freed = false; over = false; ended++ }

@@ -433,70 +433,10 @@ static void a_child_may_destroy_what_it_inherited_and_make_its_own(void **state)
 	rig_close(&rig);
 }
 
-/* --- a zspage without pages, which no count of pages shows to fork --- */
-
-static struct {
-	struct zs_pool *pool;
-	struct zs_port_ops ops;
-	const struct zs_port_ops *usual;
-	uint64_t places; /* pool->places when pages were given back last */
-	unsigned without_pages, unlocked;
-} watch;
-
-static void note_decommit(struct zs_port *port, const struct zs_span *spans, unsigned count)
-{
-	watch.places = watch.pool->places;
-	watch.usual->decommit(port, spans, count);
-}
-
-static void note_range_free(struct zs_port *port, uint32_t range)
-{
-	bool locked = false;
-
-	for (struct shard *s = zs_next_shard(watch.pool, NULL); s; s = zs_next_shard(watch.pool, s))
-		locked |= load_relaxed(&s->lock.held);
-	/* It left its shard after its pages were given back, not before. */
-	if (watch.pool->places != watch.places) {
-		watch.without_pages++;
-		watch.unlocked += !locked;
-	}
-	watch.usual->range_free(port, range);
-}
-
-/* Automatic compaction takes the page of an empty zspage that was kept, and then the rest. */
-static void an_empty_zspage_goes_while_fork_has_to_wait(void **state)
-{
-	enum { LARGE = 2000, SMALL = 1800, COUNT = 600 };
-	zs_handle handles[COUNT], large;
-
-	(void)state;
-	watch.pool = zs_create_pool(NULL);
-	assert_non_null(watch.pool);
-	watch.usual = watch.pool->port->ops;
-	watch.ops = *watch.usual;
-	watch.ops.decommit = note_decommit;
-	watch.ops.range_free = note_range_free;
-	watch.without_pages = watch.unlocked = 0;
-	watch.pool->port->ops = &watch.ops;
-	for (unsigned i = 0; i < COUNT; i++)
-		assert_true(handles[i] = zs_malloc(watch.pool, SMALL));
-	assert_true(large = zs_malloc(watch.pool, LARGE));
-	zs_free(watch.pool, large);
-	for (unsigned i = 0; i < COUNT; i += 2)
-		zs_free(watch.pool, handles[i]);
-	assert_true(watch.without_pages > 0);
-	assert_int_equal(watch.unlocked, 0);
-	for (unsigned i = 1; i < COUNT; i += 2)
-		zs_free(watch.pool, handles[i]);
-	watch.pool->port->ops = watch.usual;
-	zs_destroy_pool(watch.pool);
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_pool_that_could_not_be_locked_for_fork_is_not_made),
-		cmocka_unit_test(an_empty_zspage_goes_while_fork_has_to_wait),
 		IN_BOTH_HABITATS(a_child_may_destroy_what_it_inherited_and_make_its_own),
 		cmocka_unit_test(parent_and_child_go_on_after_fork),
 	};

@@ -13,7 +13,7 @@ struct check {
 	void *data;
 	unsigned long broken;
 	uint64_t data_pages; /* of all shards so far */
-	uint64_t kept;
+	uint64_t kept, left;
 	size_t blocks;                  /* handle blocks of all shards so far */
 	size_t meta_pages, used_blocks; /* of all metadata pages so far */
 	uint64_t places;                /* of all zspages so far */
@@ -146,8 +146,9 @@ static bool check_constants(struct check *check)
 
 /* What all zspages of a class add up to. */
 struct sums {
-	uint64_t inuse, room, zspages, pages,
-		above; /* above: objects at or above a source's limit */
+	uint64_t inuse, room, zspages, pages;
+	uint64_t above; /* objects at or above a source's limit */
+	uint64_t left;  /* pages above the limit of one that has them left */
 	uint64_t grouped[NR_GROUPS];
 };
 
@@ -210,7 +211,7 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 	unsigned all = bits_below(zspage, zs_map_words(class), zs_map_words(class) * 64u);
 	unsigned real = zs_real_slots(check->pool, class, zspage);
 	unsigned low = bits_below(zspage, zs_map_words(class), zspage->limit);
-	bool source = zspage->flags & ZSPAGE_SOURCE;
+	bool source = zspage->flags & ZSPAGE_SOURCE, busy = zspage->flags & ZSPAGE_BUSY;
 
 	expect(check, all == zspage->inuse, "inuse is not the number of bits in the map", "zspage",
 	       index);
@@ -220,10 +221,13 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 	       index);
 	expect(check, zspage->pages <= class->pages_per_zspage, "more pages than the class allows",
 	       "zspage", index);
-	expect(check, source ? zspage->limit <= real : zspage->limit == real,
+	expect(check, source || busy ? zspage->limit <= real : zspage->limit == real,
 	       "limit is not the end of the complete slots", "zspage", index);
-	expect(check, !source || check->shard->pass != PASS_IDLE, "is a source without a pass",
-	       "zspage", index);
+	bool left = zspage->flags & ZSPAGE_LEFT;
+	expect(check, !source || left == (check->shard->pass == PASS_IDLE),
+	       "is a source without a pass", "zspage", index);
+	expect(check, !left || (source && all == low),
+	       "waits to be given back, and is not empty there", "zspage", index);
 	expect(check, !source || check->shard->sources[index / 32] >> index % 32 & 1,
 	       "is a source that compaction does not see", "zspage", index);
 	expect(check, zspage->room == zspage->limit - low, "room is not the free slots below limit",
@@ -237,7 +241,8 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 	expect(check, !(zspage->flags & ZSPAGE_PINNED) || check->shard->met_pinned,
 	       "is left alone for good", "zspage", index);
 	expect(check,
-	       !(zspage->flags & ~(ZSPAGE_SOURCE | ZSPAGE_BUSY | ZSPAGE_KEPT | ZSPAGE_PINNED)),
+	       !(zspage->flags &
+		 ~(ZSPAGE_SOURCE | ZSPAGE_BUSY | ZSPAGE_KEPT | ZSPAGE_PINNED | ZSPAGE_LEFT)),
 	       "has a flag that is none", "zspage", index);
 	check_hint(check, zspage, index);
 	check_zeroed(check, class, index, real);
@@ -250,6 +255,7 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 	sums->above += source ? all - low : 0;
 	if (zspage->group < NR_GROUPS)
 		sums->grouped[zspage->group]++;
+	sums->left += left ? zspage->pages - zs_pages_for(check->pool, class, zspage->limit) : 0;
 	check->kept += zspage->flags & ZSPAGE_KEPT ? zspage->pages : 0;
 }
 
@@ -314,7 +320,7 @@ static bool check_zspages(struct check *check)
 {
 	const struct shard *shard = check->shard;
 	struct sums sums[SHARD_CLASSES] = { { 0 } };
-	uint64_t room_bytes = 0, pages = 0, inuse = 0, above = 0;
+	uint64_t room_bytes = 0, pages = 0, inuse = 0, above = 0, left = 0;
 	unsigned unused = 0;
 
 	for (uint32_t index = 0; index < shard->nzspages; index++) {
@@ -348,11 +354,15 @@ static bool check_zspages(struct check *check)
 		room_bytes += sums[i].room * class->size;
 		pages += sums[i].pages;
 		above += sums[i].above;
+		left += sums[i].left;
 	}
 	expect(check, shard->objects == inuse, "objects is not the slots in use", "objects", inuse);
 	expect(check, shard->room_bytes == room_bytes, "room_bytes is wrong", "bytes", room_bytes);
 	expect(check, shard->npages == pages, "npages is wrong", "pages", pages);
 	expect(check, shard->to_move == above, "to_move is wrong", "objects", above);
+	expect(check, load_relaxed(&shard->left_pages) == left, "left_pages is wrong", "pages",
+	       left);
+	check->left += left;
 	check->data_pages += pages;
 	return true;
 }
@@ -728,6 +738,8 @@ unsigned long zs_check(struct zs_pool *pool, zs_report_fn *report, void *data)
 	       "pages", total);
 	expect(&check, load_relaxed(&pool->kept_pages) == check.kept, "kept_pages is wrong",
 	       "pages", check.kept);
+	expect(&check, load_relaxed(&pool->left_pages) == check.left, "left_pages is wrong",
+	       "pages", check.left);
 	zs_unlock_all(pool);
 	return check.broken;
 }

@@ -9,12 +9,24 @@
  *         above the limit of its zspage is moved. There is no table that leads
  *         from slots to handles: it would cost every object, always, what the
  *         walk costs only when there is something to gain.
- *   trim: the pages above the limits go back.
+ *   trim: the pages above the limits go back. Automatic compaction leaves a few of them where
+ *         they are, until there are more, in whatever shard: each time pages go back, all
+ *         processors that run the program have to be told.
  * The pass can stop after any object and be taken up by any thread; the lock is
  * held for one step of it, which copies one object at most. Objects that are
  * mapped stay, and their zspages with them.
  */
 #include "core/quick.h"
+
+/* A zspage of the shard that has one of the flags; NULL: there is none at that place, or it has not. */
+static struct zspage *flagged(const struct zs_pool *pool, const struct shard *shard, uint32_t index,
+			      unsigned flags)
+{
+	if (*zs_table(pool, shard, index) & ZTAB_FREE)
+		return NULL;
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+	return zspage->flags & flags ? zspage : NULL;
+}
 
 /* --- plan --- */
 
@@ -82,7 +94,7 @@ uint32_t zs_free_slots(const struct zs_pool *pool, const struct shard *shard,
 {
 	uint32_t count = 0;
 
-	if (shard->pass == PASS_IDLE)
+	if (shard->pass == PASS_IDLE && !load_relaxed(&shard->left_pages))
 		return class->room;
 	for (unsigned i = 0; i < sizeof(emptiest_first); i++) {
 		for (uint32_t next = class->head[emptiest_first[i]]; next;) {
@@ -140,6 +152,15 @@ static bool lends(const struct zs_pool *pool, const struct shard *shard)
 	return pool->contiguous && shard->run;
 }
 
+/* The sources of the pass under way, or of one whose tails were left, are none any more. */
+static void restore_sources(struct zs_pool *pool, struct shard *shard)
+{
+	for (uint32_t index = 0; index < shard->nzspages; index++) {
+		if (flagged(pool, shard, index, ZSPAGE_SOURCE))
+			zs_restore_source(pool, shard, index);
+	}
+}
+
 /*
  * The larger classes first. What they have left is lent to the smaller ones, if lending is
  * set. Returns the pages to be gained, and by class in gains unless that is NULL.
@@ -150,6 +171,8 @@ static uint64_t plan_shard(struct zs_pool *pool, struct shard *shard, bool lendi
 	uint32_t lent = 0;
 	uint64_t sum = 0;
 
+	if (load_relaxed(&shard->left_pages))
+		restore_sources(pool, shard);
 	for (unsigned class = SHARD_CLASSES; class -- > 0;) {
 		uint64_t gain = shard->class[class].room || !make
 					? plan_class(pool, shard, class, &lent, make)
@@ -248,8 +271,10 @@ static void forget_pinned(const struct zs_pool *pool, struct shard *shard)
 		return;
 	shard->met_pinned = false;
 	for (uint32_t index = 0; index < shard->nzspages; index++) {
-		if (!(*zs_table(pool, shard, index) & ZTAB_FREE))
-			zs_zspage(pool, shard, index)->flags &= (uint8_t)~ZSPAGE_PINNED;
+		struct zspage *zspage = flagged(pool, shard, index, ZSPAGE_PINNED);
+
+		if (zspage)
+			zspage->flags &= (uint8_t)~ZSPAGE_PINNED;
 	}
 }
 
@@ -426,14 +451,12 @@ static void scan_block(struct zs_pool *pool, struct shard *shard, struct step *s
 /* The next source in the shard's table, NULL if there is none left; its index is the cursor's. */
 static struct zspage *next_source(const struct zs_pool *pool, struct shard *shard)
 {
-	for (; shard->cursor_index < shard->nzspages; shard->cursor_index++) {
-		if (*zs_table(pool, shard, shard->cursor_index) & ZTAB_FREE)
-			continue;
-		struct zspage *zspage = zs_zspage(pool, shard, shard->cursor_index);
-		if (zspage->flags & ZSPAGE_SOURCE)
-			return zspage;
-	}
-	return NULL;
+	struct zspage *zspage = NULL;
+
+	while (shard->cursor_index < shard->nzspages &&
+	       !(zspage = flagged(pool, shard, shard->cursor_index, ZSPAGE_SOURCE)))
+		shard->cursor_index++;
+	return zspage;
 }
 
 static void end_pass(const struct zs_pool *pool, struct shard *shard, struct step *step)
@@ -444,30 +467,63 @@ static void end_pass(const struct zs_pool *pool, struct shard *shard, struct ste
 	step->over = true;
 }
 
-/*
- * Takes from a source what it has above its limit (or above an object that had to
- * stay). Until it is listed again nobody else touches it.
- */
-static struct zs_tail cut_tail(struct zs_pool *pool, struct shard *shard, struct zspage *zspage)
-{
-	struct size_class *class = &shard->class[zspage->class];
-	unsigned top = zs_top_slot(class, zspage);
-	unsigned from = zs_pages_for(pool, class, top > zspage->limit ? top : zspage->limit);
-	unsigned to = zspage->pages;
+/* What goes back with one system call. */
+struct cuts {
+	struct zs_tail tail[ZS_SPANS_MAX];
+	struct shard *shard[ZS_SPANS_MAX];
+	uint32_t index[ZS_SPANS_MAX]; /* of the zspage in the shard */
+	unsigned count;
+	size_t pages;
+};
 
-	shard->to_move -= count_from(class, zspage, zspage->limit);
-	zs_unlist(pool, shard, shard->cursor_index, zspage);
-	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
-	zspage->flags |= ZSPAGE_BUSY;
-	zspage->pages = (uint8_t)from;
-	class->npages -= to - from;
-	shard->npages -= to - from;
-	shard->compacted_pages += to - from;
-	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
-	return (struct zs_tail){ class, zspage, from, to };
+/* How many pages a source keeps: up to its limit, or to above an object that had to stay. */
+static unsigned pages_that_stay(const struct zs_pool *pool, const struct size_class *class,
+				const struct zspage *zspage)
+{
+	unsigned top = zs_top_slot(class, zspage);
+
+	return zs_pages_for(pool, class, top > zspage->limit ? top : zspage->limit);
 }
 
-/* Lists a source again that has been cut, or, if it is empty, lets it go. */
+/*
+ * What a source has above that goes back. Until the zspage is listed again nobody else takes a slot
+ * there, and its pages are still counted: so all is well in the child of a fork.
+ */
+static void add_tail(struct zs_pool *pool, struct shard *shard, uint32_t index, struct cuts *cuts)
+{
+	struct zspage *zspage = zs_zspage(pool, shard, index);
+	const struct size_class *class = &shard->class[zspage->class];
+	unsigned from = pages_that_stay(pool, class, zspage);
+
+	zs_unleave(pool, shard, zspage);
+	shard->to_move -= count_from(class, zspage, zspage->limit);
+	zs_unlist(pool, shard, index, zspage);
+	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
+	zspage->flags |= ZSPAGE_BUSY;
+	cuts->tail[cuts->count] = (struct zs_tail){ class, zspage, from, zspage->pages };
+	cuts->shard[cuts->count] = shard;
+	cuts->index[cuts->count++] = index;
+	cuts->pages += zspage->pages - from;
+}
+
+/* What was left in any shard. No shard's lock is held. */
+static void add_left(struct zs_pool *pool, struct cuts *cuts)
+{
+	for (struct shard *s = zs_next_shard(pool, NULL); s && load_relaxed(&pool->left_pages);
+	     s = zs_next_shard(pool, s)) {
+		if (!load_relaxed(&s->left_pages))
+			continue;
+		zs_lock(pool, &s->lock);
+		for (uint32_t index = 0; index < s->nzspages && cuts->count < ZS_SPANS_MAX;
+		     index++) {
+			if (flagged(pool, s, index, ZSPAGE_LEFT))
+				add_tail(pool, s, index, cuts);
+		}
+		zs_unlock(&s->lock);
+	}
+}
+
+/* Lists a zspage again that was busy, or, if it is empty, lets it go. */
 static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
 {
 	struct zspage *zspage = zs_zspage(pool, shard, index);
@@ -476,6 +532,7 @@ static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
 	bool real = zspage->pages != 0;
 
 	zspage->flags &= (uint8_t)~ZSPAGE_BUSY;
+	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_ref empty = zs_retire_if_empty(pool, shard, index);
 	if (!empty)
 		return;
@@ -487,53 +544,79 @@ static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
 }
 
 /*
- * In the child of a fork: threads that were about to list zspages again do not exist there.
- * What they gave back is gone: see lock_for_fork().
+ * In the child of a fork: threads that were about to list zspages again do not exist there. The
+ * pages that they gave back, or not yet, are there again when they are touched.
  */
 void zs_relist_busy(struct zs_pool *pool, struct shard *shard)
 {
 	for (uint32_t index = 0; index < shard->nzspages; index++) {
-		if (!(*zs_table(pool, shard, index) & ZTAB_FREE) &&
-		    zs_zspage(pool, shard, index)->flags & ZSPAGE_BUSY)
+		if (flagged(pool, shard, index, ZSPAGE_BUSY))
 			relist(pool, shard, index);
 	}
 }
 
-/* Gives back what the next sources have above their limits, many with one system call. */
+/*
+ * Leaves what the sources have above their limits where it is, if that is little, with what was
+ * left before: until it goes back with more, or is taken into use again. The cursor is behind them then.
+ */
+static void leave_tails(struct zs_pool *pool, struct shard *shard)
+{
+	size_t share = load_relaxed(&pool->total_pages) >> LEFT_SHIFT;
+	size_t most = share < LEFT_PAGES_MAX ? share : LEFT_PAGES_MAX;
+	uint32_t pages = 0, first = shard->cursor_index;
+	struct zspage *zspage;
+
+	if (!pool->contiguous || shard->to_move)
+		return;
+	for (; (zspage = next_source(pool, shard)); shard->cursor_index++) {
+		const struct size_class *class = &shard->class[zspage->class];
+
+		pages += zspage->pages - zs_pages_for(pool, class, zspage->limit);
+	}
+	shard->cursor_index = first;
+	if (atomic_fetch_add(&pool->left_pages, pages) + pages > most) {
+		atomic_fetch_sub(&pool->left_pages, pages);
+		return;
+	}
+	atomic_fetch_add(&shard->left_pages, pages);
+	for (; (zspage = next_source(pool, shard)); shard->cursor_index++)
+		zspage->flags |= ZSPAGE_LEFT;
+}
+
+/* Gives back what the next sources have above their limits, and what was left elsewhere. */
 static void trim_sources(struct zs_pool *pool, struct shard *shard, struct step *step)
 {
-	struct zs_tail tails[ZS_SPANS_MAX];
-	uint32_t index[ZS_SPANS_MAX];
-	struct zspage *zspage;
-	unsigned count = 0;
+	struct cuts cuts = { .count = 0 };
 
-	while (count < ZS_SPANS_MAX && (zspage = next_source(pool, shard))) {
-		index[count] = shard->cursor_index;
-		tails[count] = cut_tail(pool, shard, zspage);
-		step->freed_pages += tails[count].to - tails[count].from;
-		count++;
-	}
-	if (!count) {
+	while (cuts.count < ZS_SPANS_MAX && next_source(pool, shard))
+		add_tail(pool, shard, shard->cursor_index, &cuts);
+	if (!cuts.count) {
 		end_pass(pool, shard, step);
 		return;
 	}
-	zs_lock(pool, &pool->lock);
-	pool->releasing_pages += step->freed_pages;
-	for (unsigned i = 0; i < count; i++)
-		zs_forget_places(pool, &tails[i]);
-	zs_unlock(&pool->lock);
 	zs_unlock(&shard->lock);
-	zs_trim(pool, tails, count);
+	add_left(pool, &cuts);
+	zs_decommit(pool, cuts.tail, cuts.count);
+	for (unsigned i = 0; i < cuts.count; i++) {
+		zs_lock(pool, &cuts.shard[i]->lock);
+		zs_cut(pool, cuts.shard[i], &cuts.tail[i]);
+		relist(pool, cuts.shard[i], cuts.index[i]);
+		zs_unlock(&cuts.shard[i]->lock);
+	}
 	zs_lock(pool, &shard->lock);
-	for (unsigned i = 0; i < count; i++)
-		relist(pool, shard, index[i]);
+	step->freed_pages = cuts.pages;
 }
 
-/* One step of the pass under way. The lock is held before and after, not always between. */
-static struct step do_step(struct zs_pool *pool, struct shard *shard)
+/*
+ * One step of the pass under way. The lock is held before and after, not always between. patient:
+ * pages need not go back at once.
+ */
+static struct step do_step(struct zs_pool *pool, struct shard *shard, bool patient)
 {
 	struct step step = { 0 };
 
+	if (shard->pass == PASS_TRIM && patient)
+		leave_tails(pool, shard);
 	if (shard->pass == PASS_SCAN)
 		scan_block(pool, shard, &step);
 	else if (shard->pass == PASS_TRIM)
@@ -570,7 +653,7 @@ void zs_compact_step_auto(struct zs_pool *pool, struct shard *shard)
 	unsigned factor = shard->room_bytes >> pool->page_shift > shard->npages >> 4 ? LAZY_FACTOR
 										     : 1;
 	for (unsigned i = 0; i < AUTO_STEPS * factor && moved < AUTO_BYTES * factor; i++) {
-		struct step step = do_step(pool, shard);
+		struct step step = do_step(pool, shard, true);
 
 		if (step.over || step.freed_pages)
 			return;
@@ -609,11 +692,7 @@ static void add_step(const struct zs_pool *pool, struct meter *meter, const stru
 /* A full compaction plans anew: what a pass under way planned may be long ago. */
 static void abandon_pass(struct zs_pool *pool, struct shard *shard)
 {
-	for (uint32_t index = 0; index < shard->nzspages; index++) {
-		if (!(*zs_table(pool, shard, index) & ZTAB_FREE) &&
-		    zs_zspage(pool, shard, index)->flags & ZSPAGE_SOURCE)
-			zs_restore_source(pool, shard, index);
-	}
+	restore_sources(pool, shard);
 	shard->pass = PASS_IDLE;
 	shard->cursor = 0;
 	zs_set_trigger(pool, shard);
@@ -636,7 +715,7 @@ static bool compact_shard(struct zs_pool *pool, struct shard *shard, struct mete
 			break;
 		/* However small the budget, a step is done: calls that go on get on. */
 		for (struct step step = { 0 }; !step.over;) {
-			step = do_step(pool, shard);
+			step = do_step(pool, shard, false);
 			again |= step.freed_pages != 0;
 			add_step(pool, meter, &step);
 			/* Let others in. */

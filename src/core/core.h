@@ -149,7 +149,7 @@ enum { GROUP_GROW = 10, GROUP_SOURCE, NR_GROUPS, GROUP_NONE = NR_GROUPS };
 
 /*
  * pages of pages_per_zspage are real, always the lowest.
- * limit <= slots that lie in real pages completely; == unless a source.
+ * limit <= slots that lie in real pages completely; == unless a source, or one that is busy.
  * inuse == bits in map; room == clear bits in map below limit.
  */
 struct zspage {
@@ -171,6 +171,8 @@ struct zspage {
 #define ZSPAGE_BUSY   2u /* pages above the limit are being given back without lock */
 #define ZSPAGE_KEPT   4u /* empty, and counted in pool->kept_pages */
 #define ZSPAGE_PINNED 8u /* compaction met a mapped object in it, and leaves it alone for now */
+/* A source whose pass has ended: nothing is above its limit, and its pages there are not yet given back. */
+#define ZSPAGE_LEFT 16u
 
 /* One size class of a shard. room, inuse: slots; sums over its zspages. */
 struct size_class {
@@ -235,7 +237,9 @@ struct shard {
 	uint32_t pass_ended;   /* operations() at the end of the last pass */
 	bool met_pinned;       /* some zspage has ZSPAGE_PINNED */
 	uint32_t sources[MAX_ZSPAGES / 32]; /* bit z: zspage z became a source in this pass */
-	uint32_t to_move;       /* objects at or above the limit of their zspage, a source */
+	uint32_t to_move; /* objects at or above the limit of their zspage, a source */
+	_Atomic uint32_t
+		left_pages; /* above the limits of zspages with ZSPAGE_LEFT; none during a pass */
 	uint64_t settled_bytes; /* room_bytes that the last pass could not help, or less */
 	uint64_t trigger_bytes; /* room_bytes at which automatic compaction looks again; 0 during a pass */
 	/* ever since */
@@ -320,6 +324,7 @@ struct zs_pool {
 	_Atomic size_t peak_pages;
 	_Atomic size_t recent_peak; /* of total_pages; comes down as objects are allocated */
 	_Atomic size_t kept_pages;  /* of empty zspages, <= KEPT_PAGES_MAX */
+	_Atomic size_t left_pages;  /* of all shards, <= LEFT_PAGES_MAX but for a moment */
 	_Atomic uint32_t meta_end;  /* references to metadata are below this */
 	_Atomic int refusal;        /* why the last page that was asked for could not be had */
 	_Atomic int last_error;
@@ -353,6 +358,13 @@ struct zs_pool {
 /* Empty zspages stay with the pool up to this many pages, so that a class that
  * comes and goes does not fetch and return its page each time. */
 #define KEPT_PAGES_MAX 16u
+
+/*
+ * Pages that automatic compaction emptied wait for each other, to go back together: so many, and a
+ * 256th of the pool, at most.
+ */
+#define LEFT_PAGES_MAX 16u
+#define LEFT_SHIFT     8
 
 static inline void *zs_ptr(const struct zs_pool *pool, zs_ref ref)
 {
@@ -599,6 +611,7 @@ static inline uint32_t zs_entry_pins(uint32_t entry)
 /* zspage.c */
 int zs_slot_alloc(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *loc);
 zs_ref zs_slot_free(struct zs_pool *pool, struct shard *shard, uint32_t loc);
+void zs_unleave(struct zs_pool *pool, struct shard *shard, struct zspage *zspage);
 void zs_restore_source(struct zs_pool *pool, struct shard *shard, uint32_t index);
 zs_ref zs_retire_if_empty(struct zs_pool *pool, struct shard *shard, uint32_t index);
 void zs_relist(struct zs_pool *pool, struct shard *shard, uint32_t index, struct zspage *zspage,
@@ -622,8 +635,8 @@ struct zs_tail {
 	unsigned from, to;
 };
 
-void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count);
-void zs_forget_places(struct zs_pool *pool, const struct zs_tail *tail); /* pool lock held */
+void zs_decommit(struct zs_pool *pool, const struct zs_tail *tails, unsigned count);
+void zs_cut(struct zs_pool *pool, struct shard *shard, const struct zs_tail *tail);
 size_t zs_drop_kept(struct zs_pool *pool);
 
 /* uint64_t in a zspage's map. */

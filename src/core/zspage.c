@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 /*
  * Zspages: made, filled from the low end, listed by fullness, trimmed from the
- * high end, given back. Shard lock; zs_trim() and zs_zspage_release() are called
- * without it, on zspages (or pages of one) that nobody else can reach.
+ * high end, given back. Shard lock; zs_decommit() and zs_zspage_release() are called
+ * without it, on pages that nobody else uses and zspages that nobody else can reach.
  */
 #include "core/quick.h"
 
@@ -109,6 +109,19 @@ void zs_unkeep(struct zs_pool *pool, struct zspage *zspage)
 		zspage->flags &= (uint8_t)~ZSPAGE_KEPT;
 		atomic_fetch_sub(&pool->kept_pages, zspage->pages);
 	}
+}
+
+/* What is above the limit of a zspage does not wait any more to be given back. */
+void zs_unleave(struct zs_pool *pool, struct shard *shard, struct zspage *zspage)
+{
+	const struct size_class *class = &shard->class[zspage->class];
+
+	if (likely(!(zspage->flags & ZSPAGE_LEFT)))
+		return;
+	uint32_t pages = zspage->pages - zs_pages_for(pool, class, zspage->limit);
+	zspage->flags &= (uint8_t)~ZSPAGE_LEFT;
+	atomic_fetch_sub(&shard->left_pages, pages);
+	atomic_fetch_sub(&pool->left_pages, pages);
 }
 
 /* --- making and growing --- */
@@ -221,8 +234,8 @@ static int take_scattered(struct zs_pool *pool, const struct size_class *class,
 	return error;
 }
 
-/* Pages that are no longer a zspage's. */
-void zs_forget_places(struct zs_pool *pool, const struct zs_tail *tail)
+/* Pages that are no longer a zspage's. Pool lock. */
+static void forget_places(struct zs_pool *pool, const struct zs_tail *tail)
 {
 	for (unsigned page = tail->from; !pool->contiguous && page < tail->to; page++)
 		pool->places -= zs_mix(zs_page_list(tail->class, tail->zspage)[page]);
@@ -256,6 +269,7 @@ static zs_ref detach(struct zs_pool *pool, struct shard *shard, uint32_t index)
 	struct size_class *class = &shard->class[zspage->class];
 
 	zs_unkeep(pool, zspage);
+	zs_unleave(pool, shard, zspage);
 	zs_unlist(pool, shard, index, zspage);
 	zs_move_limit(pool, shard, zspage, 0);
 	class->nzspages--;
@@ -267,7 +281,7 @@ static zs_ref detach(struct zs_pool *pool, struct shard *shard, uint32_t index)
 		shard->open &= ~(UINT32_C(1) << zspage->class) | zs_first_open(pool, shard->run);
 	zs_lock(pool, &pool->lock);
 	pool->releasing_pages += zspage->pages;
-	zs_forget_places(pool, &(struct zs_tail){ class, zspage, 0, zspage->pages });
+	forget_places(pool, &(struct zs_tail){ class, zspage, 0, zspage->pages });
 	if (pool->contiguous)
 		pool->places -= zs_mix(zspage->range);
 	zs_unlock(&pool->lock);
@@ -283,6 +297,7 @@ void zs_restore_source(struct zs_pool *pool, struct shard *shard, uint32_t index
 	struct zspage *zspage = zs_zspage(pool, shard, index);
 	struct size_class *class = &shard->class[zspage->class];
 
+	zs_unleave(pool, shard, zspage);
 	shard->to_move -= zspage->inuse - count_below(zspage, zspage->limit);
 	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
 	if (!zspage->inuse) {
@@ -415,14 +430,18 @@ zs_ref zs_retire_if_empty(struct zs_pool *pool, struct shard *shard, uint32_t in
 	return 0;
 }
 
-/* --- giving back: no shard lock --- */
+/* --- giving back --- */
 
-static void decommit(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
+/*
+ * Gives pages to the system, where that is how pages go back: of ZS_SPANS_MAX tails at most, with
+ * no lock held. They are still counted.
+ */
+void zs_decommit(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
 {
 	struct zs_span spans[ZS_SPANS_MAX];
 	unsigned n = 0;
 
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; pool->contiguous && i < count; i++) {
 		const struct zs_tail *tail = &tails[i];
 		size_t first = (size_t)tail->zspage->range * ZS_RANGE_PAGES + tail->from;
 
@@ -440,41 +459,39 @@ static void decommit(struct zs_pool *pool, const struct zs_tail *tails, unsigned
 	pool->port->ops->decommit(pool->port, spans, n);
 }
 
-/* Tails that have been decommitted are no longer counted. Pool lock. */
-static void forget_tails(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
+/* Pages that were decommitted, or that are single ones, are counted no more. Pool lock. */
+static void free_pages(struct zs_pool *pool, const struct zs_tail *tail)
 {
-	size_t pages = 0;
-
-	for (unsigned i = 0; i < count; i++) {
-		const struct zs_tail *tail = &tails[i];
-
-		pages += tail->to - tail->from;
-		for (unsigned page = tail->from; !pool->contiguous && page < tail->to; page++)
-			zs_page_free(pool, zs_page_list(tail->class, tail->zspage)[page]);
-	}
-	pool->releasing_pages -= pages;
-	zs_uncharge(pool, pages);
+	for (unsigned page = tail->from; !pool->contiguous && page < tail->to; page++)
+		zs_page_free(pool, zs_page_list(tail->class, tail->zspage)[page]);
+	zs_uncharge(pool, tail->to - tail->from);
 }
 
-/* Gives pages back that are counted in releasing_pages; ZS_SPANS_MAX tails at most. */
-void zs_trim(struct zs_pool *pool, const struct zs_tail *tails, unsigned count)
+/* Takes a tail that was decommitted from its zspage. Shard lock. */
+void zs_cut(struct zs_pool *pool, struct shard *shard, const struct zs_tail *tail)
 {
-	if (pool->contiguous)
-		decommit(pool, tails, count);
+	unsigned pages = tail->to - tail->from;
+
+	shard->class[tail->zspage->class].npages -= pages;
+	shard->npages -= pages;
+	shard->compacted_pages += pages;
+	tail->zspage->pages = (uint8_t)tail->from;
 	zs_lock(pool, &pool->lock);
-	forget_tails(pool, tails, count);
+	forget_places(pool, tail);
+	free_pages(pool, tail);
 	zs_unlock(&pool->lock);
 }
 
+/* No shard lock, unless the zspage has no page left. */
 void zs_zspage_release(struct zs_pool *pool, const struct size_class *class, zs_ref ref)
 {
 	struct zspage *zspage = zs_ptr(pool, ref);
 	const struct zs_tail whole = { class, zspage, 0, zspage->pages };
 
-	if (pool->contiguous)
-		decommit(pool, &whole, 1);
+	zs_decommit(pool, &whole, 1);
 	zs_lock(pool, &pool->lock);
-	forget_tails(pool, &whole, 1);
+	pool->releasing_pages -= whole.to;
+	free_pages(pool, &whole);
 	if (pool->contiguous)
 		pool->port->ops->range_free(pool->port, zspage->range);
 	zs_meta_free_locked(pool, META_CHUNKS, ref);

@@ -181,6 +181,7 @@ static void corrupt_shard(struct scene *s)
 	WRONG(s, shard, shard, pass, 3);
 	WRONG(s, shard, shard, cursor, 1);
 	WRONG_BOTH(s, shard, shard, to_move);
+	WRONG_BOTH(s, shard, shard, left_pages);
 	NOTE(shard, lock, SUM, NULL);
 	NOTE(shard, class, SUM, NULL);
 }
@@ -330,6 +331,7 @@ static void corrupt_pool(struct scene *s)
 	WRONG_BOTH(s, zs_pool, pool, total_pages);
 	WRONG(s, zs_pool, pool, peak_pages, -pool->peak_pages);
 	WRONG(s, zs_pool, pool, kept_pages, 1);
+	WRONG(s, zs_pool, pool, left_pages, 1);
 	WRONG(s, zs_pool, pool, meta_end, -(pool->meta_end / 2));
 	WRONG(s, zs_pool, pool, meta_end, UINT32_MAX - pool->meta_end);
 	WRONG(s, zs_pool, pool, block_list, 1);
