@@ -273,7 +273,7 @@ void zs_set_limit(struct zs_pool *pool, uint64_t limit);
  * they are. Returns the bytes of objects' pages given back; pages of tables that
  * become empty on the way go back too, uncounted. Needs no memory.
  * O(zspages + bytes moved); takes one shard lock at a time, for one object's
- * copy (to plan, for a look at the shard's zspages with room) at most, so that all other calls go on meanwhile.
+ * copy (to plan, for a look at the shard's zspages) at most, so that all other calls go on meanwhile.
  */
 uint64_t zs_compact(struct zs_pool *pool);
 
@@ -360,7 +360,7 @@ struct zs_class_stats {
 	uint64_t reclaimable_bytes; /* what compacting this class would give back */
 };
 
-/* Returns 0, or -1 with errno EINVAL if there is no such class. O(zspages of the class); shard lock. */
+/* Returns 0, or -1 with errno EINVAL if there is no such class. O(zspages of its shard); shard lock. */
 int zs_class_stats(struct zs_pool *pool, unsigned index, struct zs_class_stats *stats);
 
 /* One zspage as zs_for_each_zspage() shows it. */

@@ -5,7 +5,9 @@
  */
 #include "testing.h"
 
-#include <inttypes.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "core/quick.h"
@@ -218,6 +220,127 @@ static void what_waits_is_used_before_a_new_page(void **state)
 	close_watched(&rig);
 }
 
+/* --- while others are at work --- */
+
+static struct {
+	struct objects objects;
+	struct rng rng;
+} others;
+
+/* zs_compact_some() looks at the clock after each step, with no lock held. */
+static uint64_t replace_and_tell_the_time(void)
+{
+	for (unsigned i = 0; i < 50; i++)
+		replace(&others.objects, watch.pool, &others.rng);
+	return watch.usual->now();
+}
+
+static void nothing_waits_after_a_compaction(void **state)
+{
+	const struct zs_compact_budget budget = { .nanoseconds = UINT64_MAX / 2 };
+	struct rig rig;
+
+	(void)state;
+	open_watched(&rig, NULL);
+	others.rng = rng_seeded(38);
+	objects_fill(&others.objects, rig.pool, &others.rng, OBJECTS, SMALLEST, LARGEST);
+	churn_until(&others.objects, rig.pool, &others.rng, 1);
+	watch.ops.now = replace_and_tell_the_time;
+	assert_int_equal(zs_compact_some(rig.pool, &budget, NULL), 0);
+	assert_int_equal(waiting(rig.pool), 0);
+	assert_healthy(rig.pool);
+	objects_free_all(&others.objects, rig.pool);
+	close_watched(&rig);
+}
+
+/* Automatic compaction would leave the same page again after each call. */
+static void short_calls_get_on_between_others(void **state)
+{
+	enum { SIZE = 1800 };
+	const struct zs_compact_budget budget = { .nanoseconds = 1 };
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(39);
+	unsigned calls = 0;
+	struct rig rig;
+
+	(void)state;
+	open_watched(&rig, NULL);
+	objects_fill(&objects, rig.pool, &rng, OBJECTS, SIZE, SIZE);
+	while (!waiting(rig.pool))
+		objects_remove(&objects, rig.pool, rng_below(&rng, (uint32_t)objects.count));
+	for (; zs_compact_some(rig.pool, &budget, NULL); calls++) {
+		assert_true(calls < OBJECTS);
+		objects_remove(&objects, rig.pool, objects.count - 1);
+		assert_true(objects_add(&objects, rig.pool, SIZE));
+	}
+	print_message("%u calls\n", calls);
+	assert_objects_intact(&objects, rig.pool);
+	objects_free_all(&objects, rig.pool);
+	close_watched(&rig);
+}
+
+static struct {
+	pthread_t thread;
+	atomic_bool waits, ended;
+	zs_handle handle;
+	bool started;
+} late;
+
+static void note_relax(unsigned tries)
+{
+	atomic_store(&late.waits, true);
+	watch.usual->relax(tries);
+}
+
+static void *allocate_late(void *unused)
+{
+	(void)unused;
+	late.handle = zs_malloc(watch.pool, LARGEST + 900);
+	atomic_store(&late.ended, true);
+	return NULL;
+}
+
+/* The pages go when the other thread is there, and waits, or has been refused. */
+static void decommit_late(struct zs_port *port, const struct zs_span *spans, unsigned count)
+{
+	if (!late.started) {
+		late.started = true;
+		assert_int_equal(pthread_create(&late.thread, NULL, allocate_late, NULL), 0);
+		while (!atomic_load(&late.waits) && !atomic_load(&late.ended))
+			sched_yield();
+	}
+	watch.usual->decommit(port, spans, count);
+}
+
+static void an_allocation_at_the_limit_waits_for_pages_that_go(void **state)
+{
+	struct objects objects = { 0 };
+	struct rng rng = rng_seeded(40);
+	struct rig rig;
+
+	(void)state;
+	open_watched(&rig, NULL);
+	objects_fill(&objects, rig.pool, &rng, OBJECTS, SMALLEST, LARGEST);
+	churn_until(&objects, rig.pool, &rng, LEFT_PAGES_MAX / 2);
+	watch.ops.decommit = decommit_late;
+	watch.ops.relax = note_relax;
+	late.started = false;
+	atomic_store(&late.waits, false);
+	atomic_store(&late.ended, false);
+	zs_set_limit(rig.pool, zs_get_total_size_bytes(rig.pool));
+	/* There are no other pages to be had. */
+	rig.pool->compaction = ZS_COMPACTION_MANUAL;
+	assert_true(zs_give_left(rig.pool) > 0);
+	assert_true(late.started);
+	pthread_join(late.thread, NULL);
+	rig.pool->compaction = ZS_COMPACTION_AUTO;
+	assert_true(late.handle != 0);
+	zs_free(rig.pool, late.handle);
+	assert_healthy(rig.pool);
+	objects_free_all(&objects, rig.pool);
+	close_watched(&rig);
+}
+
 /* Whether an object lies in a zspage. */
 static bool lies_in(struct zs_pool *pool, const struct object *object, const struct zspage *zspage)
 {
@@ -349,6 +472,9 @@ int main(void)
 		cmocka_unit_test(pages_of_several_shards_go_back_together),
 		cmocka_unit_test(compaction_gives_back_what_waits_as_predicted),
 		cmocka_unit_test(what_waits_is_used_before_a_new_page),
+		cmocka_unit_test(nothing_waits_after_a_compaction),
+		cmocka_unit_test(short_calls_get_on_between_others),
+		cmocka_unit_test(an_allocation_at_the_limit_waits_for_pages_that_go),
 		cmocka_unit_test(a_zspage_that_becomes_empty_waits_no_longer),
 		cmocka_unit_test(what_holds_a_mapped_object_does_not_wait),
 		IN_BOTH_HABITATS(few_pages_do_not_wait),

@@ -347,10 +347,13 @@ static int malloc_anywhere(struct zs_pool *pool, unsigned class, size_t size, zs
 static int malloc_the_last(struct zs_pool *pool, unsigned class, size_t size, zs_handle *handle,
 			   int error)
 {
-	size_t dropped = zs_drop_kept(pool);
-	bool squeezed = pool->compaction == ZS_COMPACTION_AUTO && zs_compact(pool);
+	size_t held = zs_drop_kept(pool) + zs_give_left(pool);
+	bool gone = zs_await_busy(pool);
 
-	if ((dropped || squeezed) && malloc_of_class(pool, class, size, handle) == ZS_OK)
+	if ((held || gone) && malloc_of_class(pool, class, size, handle) == ZS_OK)
+		return ZS_OK;
+	if (pool->compaction == ZS_COMPACTION_AUTO && zs_compact(pool) &&
+	    malloc_of_class(pool, class, size, handle) == ZS_OK)
 		return ZS_OK;
 	return malloc_anywhere(pool, class, size, handle) == ZS_OK ? ZS_OK : error;
 }

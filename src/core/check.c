@@ -13,7 +13,7 @@ struct check {
 	void *data;
 	unsigned long broken;
 	uint64_t data_pages; /* of all shards so far */
-	uint64_t kept, left;
+	uint64_t kept, left, busy;
 	size_t blocks;                  /* handle blocks of all shards so far */
 	size_t meta_pages, used_blocks; /* of all metadata pages so far */
 	uint64_t places;                /* of all zspages so far */
@@ -257,6 +257,7 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 		sums->grouped[zspage->group]++;
 	sums->left += left ? zspage->pages - zs_pages_for(check->pool, class, zspage->limit) : 0;
 	check->kept += zspage->flags & ZSPAGE_KEPT ? zspage->pages : 0;
+	check->busy += busy;
 }
 
 static void check_list(struct check *check, const struct size_class *class, unsigned index,
@@ -738,6 +739,8 @@ unsigned long zs_check(struct zs_pool *pool, zs_report_fn *report, void *data)
 	       "pages", total);
 	expect(&check, load_relaxed(&pool->kept_pages) == check.kept, "kept_pages is wrong",
 	       "pages", check.kept);
+	expect(&check, load_relaxed(&pool->busy_zspages) == check.busy, "busy_zspages is wrong",
+	       "zspages", check.busy);
 	expect(&check, load_relaxed(&pool->left_pages) == check.left, "left_pages is wrong",
 	       "pages", check.left);
 	zs_unlock_all(pool);

@@ -467,6 +467,8 @@ static void end_pass(const struct zs_pool *pool, struct shard *shard, struct ste
 	step->over = true;
 }
 
+#define AWAIT_TRIES 1000
+
 /* What goes back with one system call. */
 struct cuts {
 	struct zs_tail tail[ZS_SPANS_MAX];
@@ -500,6 +502,7 @@ static void add_tail(struct zs_pool *pool, struct shard *shard, uint32_t index, 
 	zs_unlist(pool, shard, index, zspage);
 	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
 	zspage->flags |= ZSPAGE_BUSY;
+	atomic_fetch_add(&pool->busy_zspages, 1);
 	cuts->tail[cuts->count] = (struct zs_tail){ class, zspage, from, zspage->pages };
 	cuts->shard[cuts->count] = shard;
 	cuts->index[cuts->count++] = index;
@@ -528,19 +531,61 @@ static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
 {
 	struct zspage *zspage = zs_zspage(pool, shard, index);
 	const struct size_class *class = &shard->class[zspage->class];
-	/* Only pages are given back without the lock; and a fork waits for nothing else. */
 	bool real = zspage->pages != 0;
 
 	zspage->flags &= (uint8_t)~ZSPAGE_BUSY;
+	atomic_fetch_sub(&pool->busy_zspages, 1);
 	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_ref empty = zs_retire_if_empty(pool, shard, index);
 	if (!empty)
 		return;
-	if (real)
-		zs_unlock(&shard->lock);
+	/* Only pages are given back without the lock; and a fork waits for nothing else. */
+	if (!real) {
+		zs_zspage_release(pool, class, empty);
+		return;
+	}
+	zs_unlock(&shard->lock);
 	zs_zspage_release(pool, class, empty);
-	if (real)
+	zs_lock(pool, &shard->lock);
+}
+
+/* Gives all that back and lists the zspages again. No shard's lock is held. */
+static void give_back(struct zs_pool *pool, const struct cuts *cuts)
+{
+	zs_decommit(pool, cuts->tail, cuts->count);
+	for (unsigned i = 0; i < cuts->count; i++) {
+		struct shard *shard = cuts->shard[i];
+
 		zs_lock(pool, &shard->lock);
+		zs_cut(pool, shard, &cuts->tail[i]);
+		relist(pool, shard, cuts->index[i]);
+		zs_unlock(&shard->lock);
+	}
+}
+
+/* Gives back what automatic compaction left. Returns how many pages. No shard's lock is held. */
+size_t zs_give_left(struct zs_pool *pool)
+{
+	struct cuts cuts;
+
+	cuts.count = 0;
+	cuts.pages = 0;
+	add_left(pool, &cuts);
+	give_back(pool, &cuts);
+	return cuts.pages;
+}
+
+/*
+ * Waits, within reason, for pages that other threads are giving back. Returns whether there were
+ * any. No lock is held.
+ */
+bool zs_await_busy(struct zs_pool *pool)
+{
+	unsigned tries = 0;
+
+	while (load_relaxed(&pool->busy_zspages) && tries < AWAIT_TRIES)
+		pool->port->ops->relax(tries++);
+	return tries;
 }
 
 /*
@@ -571,9 +616,14 @@ static void leave_tails(struct zs_pool *pool, struct shard *shard)
 	for (; (zspage = next_source(pool, shard)); shard->cursor_index++) {
 		const struct size_class *class = &shard->class[zspage->class];
 
+		/* An empty one would be kept if it were wanted again, and those are counted. */
+		if (!zspage->inuse)
+			break;
 		pages += zspage->pages - zs_pages_for(pool, class, zspage->limit);
 	}
 	shard->cursor_index = first;
+	if (zspage)
+		return;
 	if (atomic_fetch_add(&pool->left_pages, pages) + pages > most) {
 		atomic_fetch_sub(&pool->left_pages, pages);
 		return;
@@ -586,8 +636,10 @@ static void leave_tails(struct zs_pool *pool, struct shard *shard)
 /* Gives back what the next sources have above their limits, and what was left elsewhere. */
 static void trim_sources(struct zs_pool *pool, struct shard *shard, struct step *step)
 {
-	struct cuts cuts = { .count = 0 };
+	struct cuts cuts;
 
+	cuts.count = 0;
+	cuts.pages = 0;
 	while (cuts.count < ZS_SPANS_MAX && next_source(pool, shard))
 		add_tail(pool, shard, shard->cursor_index, &cuts);
 	if (!cuts.count) {
@@ -596,13 +648,7 @@ static void trim_sources(struct zs_pool *pool, struct shard *shard, struct step 
 	}
 	zs_unlock(&shard->lock);
 	add_left(pool, &cuts);
-	zs_decommit(pool, cuts.tail, cuts.count);
-	for (unsigned i = 0; i < cuts.count; i++) {
-		zs_lock(pool, &cuts.shard[i]->lock);
-		zs_cut(pool, cuts.shard[i], &cuts.tail[i]);
-		relist(pool, cuts.shard[i], cuts.index[i]);
-		zs_unlock(&cuts.shard[i]->lock);
-	}
+	give_back(pool, &cuts);
 	zs_lock(pool, &shard->lock);
 	step->freed_pages = cuts.pages;
 }
@@ -739,11 +785,11 @@ int zs_compact_some(struct zs_pool *pool, const struct zs_compact_budget *budget
 		meter.budget = *budget;
 	if (meter.budget.nanoseconds && pool->port->ops->now)
 		meter.deadline = deadline(pool->port->ops->now(), meter.budget.nanoseconds);
-	meter.result.freed_bytes = zs_drop_kept(pool) << pool->page_shift;
+	meter.result.freed_bytes = (zs_drop_kept(pool) + zs_give_left(pool)) << pool->page_shift;
 	for (struct shard *s = zs_next_shard(pool, NULL); s && !stopped; s = zs_next_shard(pool, s))
 		stopped = compact_shard(pool, s, &meter);
-	/* Sources that were empty, of a pass that was given up. */
-	meter.result.freed_bytes += zs_drop_kept(pool) << pool->page_shift;
+	/* Sources that were empty, of a pass that was given up; what other threads left meanwhile. */
+	meter.result.freed_bytes += (zs_drop_kept(pool) + zs_give_left(pool)) << pool->page_shift;
 	if (result) {
 		meter.result.remaining_bytes = zs_compactable_bytes(pool);
 		*result = meter.result;

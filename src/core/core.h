@@ -167,7 +167,7 @@ struct zspage {
 	uint64_t map[]; /* a bit a slot, 1: in use; then, scattered habitat: uint32_t page[] */
 };
 
-#define ZSPAGE_SOURCE 1u /* being emptied */
+#define ZSPAGE_SOURCE 1u /* being emptied above its limit, or has been */
 #define ZSPAGE_BUSY   2u /* pages above the limit are being given back without lock */
 #define ZSPAGE_KEPT   4u /* empty, and counted in pool->kept_pages */
 #define ZSPAGE_PINNED 8u /* compaction met a mapped object in it, and leaves it alone for now */
@@ -248,6 +248,8 @@ struct shard {
 	struct size_class class[SHARD_CLASSES];
 };
 
+_Static_assert(sizeof(struct shard) <= 2048 - META_HEAD, "a page of 4096 bytes holds two shards");
+
 /* --- the pool: pool.c ------------------------------------------------------ */
 
 #define NAME_BYTES 32
@@ -322,11 +324,12 @@ struct zs_pool {
 	struct zs_lock charge_lock;   /* for the three around it; total_pages shrinks without */
 	_Atomic size_t total_pages;   /* <= limit_pages or held_at_limit */
 	_Atomic size_t peak_pages;
-	_Atomic size_t recent_peak; /* of total_pages; comes down as objects are allocated */
-	_Atomic size_t kept_pages;  /* of empty zspages, <= KEPT_PAGES_MAX */
-	_Atomic size_t left_pages;  /* of all shards, <= LEFT_PAGES_MAX but for a moment */
-	_Atomic uint32_t meta_end;  /* references to metadata are below this */
-	_Atomic int refusal;        /* why the last page that was asked for could not be had */
+	_Atomic size_t recent_peak;  /* of total_pages; comes down as objects are allocated */
+	_Atomic size_t kept_pages;   /* of empty zspages, <= KEPT_PAGES_MAX */
+	_Atomic size_t left_pages;   /* of all shards, <= LEFT_PAGES_MAX but for a moment */
+	_Atomic size_t busy_zspages; /* whose pages are being given back */
+	_Atomic uint32_t meta_end;   /* references to metadata are below this */
+	_Atomic int refusal;         /* why the last page that was asked for could not be had */
 	_Atomic int last_error;
 	struct zs_lock lock;
 	uint32_t *chunk_lists;        /* by units a chunk: pages with a free one; META_CHUNKS */
@@ -683,6 +686,8 @@ uint64_t zs_sum_of_port(const struct zs_port *port);
 /* compact.c */
 void zs_compact_step_auto(struct zs_pool *pool, struct shard *shard);
 void zs_relist_busy(struct zs_pool *pool, struct shard *shard);
+size_t zs_give_left(struct zs_pool *pool);
+bool zs_await_busy(struct zs_pool *pool);
 void zs_set_trigger(const struct zs_pool *pool, struct shard *shard);
 uint32_t zs_free_slots(const struct zs_pool *pool, const struct shard *shard,
 		       const struct size_class *class);

@@ -44,7 +44,8 @@ struct shard *zs_next_shard(struct zs_pool *pool, const struct shard *shard)
 /*
  * Shards are added under the pool lock, so once that is held there are no more.
  * Those that are just being made have no lock that would be known here: they
- * are waited for; and, if settled is set, pages that are just being given back.
+ * are waited for; and, if settled is set, zspages that have left their shards and are
+ * just being given back.
  */
 static void lock_all(struct zs_pool *pool, bool settled)
 {

@@ -332,6 +332,7 @@ static void corrupt_pool(struct scene *s)
 	WRONG(s, zs_pool, pool, peak_pages, -pool->peak_pages);
 	WRONG(s, zs_pool, pool, kept_pages, 1);
 	WRONG(s, zs_pool, pool, left_pages, 1);
+	WRONG(s, zs_pool, pool, busy_zspages, 1);
 	WRONG(s, zs_pool, pool, meta_end, -(pool->meta_end / 2));
 	WRONG(s, zs_pool, pool, meta_end, UINT32_MAX - pool->meta_end);
 	WRONG(s, zs_pool, pool, block_list, 1);
