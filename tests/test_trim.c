@@ -327,6 +327,7 @@ static void an_allocation_at_the_limit_waits_for_pages_that_go(void **state)
 	late.started = false;
 	atomic_store(&late.waits, false);
 	atomic_store(&late.ended, false);
+	zs_drop_kept(rig.pool);
 	zs_set_limit(rig.pool, zs_get_total_size_bytes(rig.pool));
 	/* There are no other pages to be had. */
 	rig.pool->compaction = ZS_COMPACTION_MANUAL;

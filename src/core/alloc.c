@@ -347,14 +347,16 @@ static int malloc_anywhere(struct zs_pool *pool, unsigned class, size_t size, zs
 static int malloc_the_last(struct zs_pool *pool, unsigned class, size_t size, zs_handle *handle,
 			   int error)
 {
-	size_t held = zs_drop_kept(pool) + zs_give_left(pool);
-	bool gone = zs_await_busy(pool);
+	uint64_t given = zs_drop_kept(pool) + zs_give_left(pool);
 
-	if ((held || gone) && malloc_of_class(pool, class, size, handle) == ZS_OK)
+	if ((zs_await_pages(pool) || given) && malloc_of_class(pool, class, size, handle) == ZS_OK)
 		return ZS_OK;
-	if (pool->compaction == ZS_COMPACTION_AUTO && zs_compact(pool) &&
-	    malloc_of_class(pool, class, size, handle) == ZS_OK)
-		return ZS_OK;
+	if (pool->compaction == ZS_COMPACTION_AUTO) {
+		given = zs_compact(pool);
+		if ((zs_await_pages(pool) || given) &&
+		    malloc_of_class(pool, class, size, handle) == ZS_OK)
+			return ZS_OK;
+	}
 	return malloc_anywhere(pool, class, size, handle) == ZS_OK ? ZS_OK : error;
 }
 

@@ -497,12 +497,13 @@ static void add_tail(struct zs_pool *pool, struct shard *shard, uint32_t index, 
 	const struct size_class *class = &shard->class[zspage->class];
 	unsigned from = pages_that_stay(pool, class, zspage);
 
+	/* First: who finds none left sees those that are busy. */
+	atomic_fetch_add(&pool->busy_zspages, 1);
 	zs_unleave(pool, shard, zspage);
 	shard->to_move -= count_from(class, zspage, zspage->limit);
 	zs_unlist(pool, shard, index, zspage);
 	zspage->flags &= (uint8_t)~ZSPAGE_SOURCE;
 	zspage->flags |= ZSPAGE_BUSY;
-	atomic_fetch_add(&pool->busy_zspages, 1);
 	cuts->tail[cuts->count] = (struct zs_tail){ class, zspage, from, zspage->pages };
 	cuts->shard[cuts->count] = shard;
 	cuts->index[cuts->count++] = index;
@@ -534,9 +535,9 @@ static void relist(struct zs_pool *pool, struct shard *shard, uint32_t index)
 	bool real = zspage->pages != 0;
 
 	zspage->flags &= (uint8_t)~ZSPAGE_BUSY;
-	atomic_fetch_sub(&pool->busy_zspages, 1);
 	zs_move_limit(pool, shard, zspage, zs_real_slots(pool, class, zspage));
 	zs_ref empty = zs_retire_if_empty(pool, shard, index);
+	atomic_fetch_sub(&pool->busy_zspages, 1);
 	if (!empty)
 		return;
 	/* Only pages are given back without the lock; and a fork waits for nothing else. */
@@ -576,16 +577,22 @@ size_t zs_give_left(struct zs_pool *pool)
 }
 
 /*
- * Waits, within reason, for pages that other threads are giving back. Returns whether there were
- * any. No lock is held.
+ * Waits, within reason, for pages that other threads are giving back. Returns whether there may be
+ * other threads: then some may have come back before. No lock is held.
  */
-bool zs_await_busy(struct zs_pool *pool)
+bool zs_await_pages(struct zs_pool *pool)
 {
-	unsigned tries = 0;
-
-	while (load_relaxed(&pool->busy_zspages) && tries < AWAIT_TRIES)
-		pool->port->ops->relax(tries++);
-	return tries;
+	if (*pool->alone)
+		return false;
+	for (unsigned tries = 0; tries < AWAIT_TRIES; tries++) {
+		zs_lock(pool, &pool->lock);
+		bool under_way = pool->releasing_pages || atomic_load(&pool->busy_zspages);
+		zs_unlock(&pool->lock);
+		if (!under_way)
+			break;
+		pool->port->ops->relax(tries);
+	}
+	return true;
 }
 
 /*

@@ -327,7 +327,7 @@ struct zs_pool {
 	_Atomic size_t recent_peak;  /* of total_pages; comes down as objects are allocated */
 	_Atomic size_t kept_pages;   /* of empty zspages, <= KEPT_PAGES_MAX */
 	_Atomic size_t left_pages;   /* of all shards, <= LEFT_PAGES_MAX but for a moment */
-	_Atomic size_t busy_zspages; /* whose pages are being given back */
+	_Atomic size_t busy_zspages; /* of all shards */
 	_Atomic uint32_t meta_end;   /* references to metadata are below this */
 	_Atomic int refusal;         /* why the last page that was asked for could not be had */
 	_Atomic int last_error;
@@ -687,7 +687,7 @@ uint64_t zs_sum_of_port(const struct zs_port *port);
 void zs_compact_step_auto(struct zs_pool *pool, struct shard *shard);
 void zs_relist_busy(struct zs_pool *pool, struct shard *shard);
 size_t zs_give_left(struct zs_pool *pool);
-bool zs_await_busy(struct zs_pool *pool);
+bool zs_await_pages(struct zs_pool *pool);
 void zs_set_trigger(const struct zs_pool *pool, struct shard *shard);
 uint32_t zs_free_slots(const struct zs_pool *pool, const struct shard *shard,
 		       const struct size_class *class);
