@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause OR GPL-2.0-only */
 /*
  * A thread that compacts once nothing was changed for a while, and then sleeps until
- * something is: a disk that nobody uses wakes nobody up. It lets go when requests come
- * again, or the server is to end.
+ * something is: a disk that nobody uses wakes nobody up. It lets go when something is
+ * changed again, or the server is to end.
  *
  * A request only reads a flag; the first one since the thread last looked sets it.
  */
