@@ -255,7 +255,7 @@ static void check_zspage(struct check *check, const struct zspage *zspage, uint3
 	sums->above += source ? all - low : 0;
 	if (zspage->group < NR_GROUPS)
 		sums->grouped[zspage->group]++;
-	sums->left += left ? zspage->pages - zs_pages_for(check->pool, class, zspage->limit) : 0;
+	sums->left += left ? zs_pages_to_leave(check->pool, check->shard, zspage) : 0;
 	check->kept += zspage->flags & ZSPAGE_KEPT ? zspage->pages : 0;
 	check->busy += busy;
 }

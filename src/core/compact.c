@@ -187,12 +187,11 @@ static uint64_t plan_shard(struct zs_pool *pool, struct shard *shard, bool lendi
 	return sum;
 }
 
-uint64_t zs_class_gain(const struct zs_pool *pool, const struct shard *shard, unsigned class)
+uint64_t zs_class_gain(struct zs_pool *pool, struct shard *shard, unsigned class)
 {
 	uint64_t gains[SHARD_CLASSES];
 
-	plan_shard((struct zs_pool *)(uintptr_t)pool, (struct shard *)(uintptr_t)shard,
-		   lends(pool, shard), false, gains);
+	plan_shard(pool, shard, lends(pool, shard), false, gains);
 	return gains[class];
 }
 
@@ -478,24 +477,16 @@ struct cuts {
 	size_t pages;
 };
 
-/* How many pages a source keeps: up to its limit, or to above an object that had to stay. */
-static unsigned pages_that_stay(const struct zs_pool *pool, const struct size_class *class,
-				const struct zspage *zspage)
-{
-	unsigned top = zs_top_slot(class, zspage);
-
-	return zs_pages_for(pool, class, top > zspage->limit ? top : zspage->limit);
-}
-
 /*
- * What a source has above that goes back. Until the zspage is listed again nobody else takes a slot
+ * What a source has above its limit (or above an object that had to stay) goes back. Until the zspage is listed again nobody else takes a slot
  * there, and its pages are still counted: so all is well in the child of a fork.
  */
 static void add_tail(struct zs_pool *pool, struct shard *shard, uint32_t index, struct cuts *cuts)
 {
 	struct zspage *zspage = zs_zspage(pool, shard, index);
 	const struct size_class *class = &shard->class[zspage->class];
-	unsigned from = pages_that_stay(pool, class, zspage);
+	unsigned top = zs_top_slot(class, zspage);
+	unsigned from = zs_pages_for(pool, class, top > zspage->limit ? top : zspage->limit);
 
 	/* First: who finds none left sees those that are busy. */
 	atomic_fetch_add(&pool->busy_zspages, 1);
@@ -621,12 +612,10 @@ static void leave_tails(struct zs_pool *pool, struct shard *shard)
 	if (!pool->contiguous || shard->to_move)
 		return;
 	for (; (zspage = next_source(pool, shard)); shard->cursor_index++) {
-		const struct size_class *class = &shard->class[zspage->class];
-
 		/* An empty one would be kept if it were wanted again, and those are counted. */
 		if (!zspage->inuse)
 			break;
-		pages += zspage->pages - zs_pages_for(pool, class, zspage->limit);
+		pages += zs_pages_to_leave(pool, shard, zspage);
 	}
 	shard->cursor_index = first;
 	if (zspage)

@@ -237,10 +237,9 @@ struct shard {
 	uint32_t pass_ended;   /* operations() at the end of the last pass */
 	bool met_pinned;       /* some zspage has ZSPAGE_PINNED */
 	uint32_t sources[MAX_ZSPAGES / 32]; /* bit z: zspage z became a source in this pass */
-	uint32_t to_move; /* objects at or above the limit of their zspage, a source */
-	_Atomic uint32_t
-		left_pages; /* above the limits of zspages with ZSPAGE_LEFT; none during a pass */
-	uint64_t settled_bytes; /* room_bytes that the last pass could not help, or less */
+	uint32_t to_move;            /* objects at or above the limit of their zspage, a source */
+	_Atomic uint32_t left_pages; /* of zspages with ZSPAGE_LEFT; none during a pass */
+	uint64_t settled_bytes;      /* room_bytes that the last pass could not help, or less */
 	uint64_t trigger_bytes; /* room_bytes at which automatic compaction looks again; 0 during a pass */
 	/* ever since */
 	uint64_t moved_objects;
@@ -248,7 +247,8 @@ struct shard {
 	struct size_class class[SHARD_CLASSES];
 };
 
-_Static_assert(sizeof(struct shard) <= 2048 - META_HEAD, "a page of 4096 bytes holds two shards");
+_Static_assert(sizeof(struct shard) <= 2048 - META_HEAD,
+	       "a page of 2048 bytes holds a shard, one of 4096 two");
 
 /* --- the pool: pool.c ------------------------------------------------------ */
 
@@ -327,7 +327,7 @@ struct zs_pool {
 	_Atomic size_t recent_peak;  /* of total_pages; comes down as objects are allocated */
 	_Atomic size_t kept_pages;   /* of empty zspages, <= KEPT_PAGES_MAX */
 	_Atomic size_t left_pages;   /* of all shards, <= LEFT_PAGES_MAX but for a moment */
-	_Atomic size_t busy_zspages; /* of all shards */
+	_Atomic size_t busy_zspages; /* with ZSPAGE_BUSY */
 	_Atomic uint32_t meta_end;   /* references to metadata are below this */
 	_Atomic int refusal;         /* why the last page that was asked for could not be had */
 	_Atomic int last_error;
@@ -363,8 +363,8 @@ struct zs_pool {
 #define KEPT_PAGES_MAX 16u
 
 /*
- * Pages that automatic compaction emptied wait for each other, to go back together: so many, and a
- * 256th of the pool, at most.
+ * Pages that automatic compaction emptied wait for each other, to go back together: as long as they
+ * are no more than this, and than a 256th of the pool, when some are added.
  */
 #define LEFT_PAGES_MAX 16u
 #define LEFT_SHIFT     8
@@ -614,6 +614,8 @@ static inline uint32_t zs_entry_pins(uint32_t entry)
 /* zspage.c */
 int zs_slot_alloc(struct zs_pool *pool, struct shard *shard, unsigned class, uint32_t *loc);
 zs_ref zs_slot_free(struct zs_pool *pool, struct shard *shard, uint32_t loc);
+unsigned zs_pages_to_leave(const struct zs_pool *pool, const struct shard *shard,
+			   const struct zspage *zspage);
 void zs_unleave(struct zs_pool *pool, struct shard *shard, struct zspage *zspage);
 void zs_restore_source(struct zs_pool *pool, struct shard *shard, uint32_t index);
 zs_ref zs_retire_if_empty(struct zs_pool *pool, struct shard *shard, uint32_t index);
@@ -691,7 +693,7 @@ bool zs_await_pages(struct zs_pool *pool);
 void zs_set_trigger(const struct zs_pool *pool, struct shard *shard);
 uint32_t zs_free_slots(const struct zs_pool *pool, const struct shard *shard,
 		       const struct size_class *class);
-uint64_t zs_class_gain(const struct zs_pool *pool, const struct shard *shard, unsigned class);
+uint64_t zs_class_gain(struct zs_pool *pool, struct shard *shard, unsigned class);
 
 /* Whether automatic compaction may have something to do in a shard. */
 static inline bool zs_wants_compaction(const struct shard *shard)

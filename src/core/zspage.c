@@ -111,14 +111,21 @@ void zs_unkeep(struct zs_pool *pool, struct zspage *zspage)
 	}
 }
 
-/* What is above the limit of a zspage does not wait any more to be given back. */
-void zs_unleave(struct zs_pool *pool, struct shard *shard, struct zspage *zspage)
+/* How many pages a source has above its limit. */
+unsigned zs_pages_to_leave(const struct zs_pool *pool, const struct shard *shard,
+			   const struct zspage *zspage)
 {
 	const struct size_class *class = &shard->class[zspage->class];
 
+	return zspage->pages - zs_pages_for(pool, class, zspage->limit);
+}
+
+/* What is above the limit of a zspage does not wait any more to be given back. */
+void zs_unleave(struct zs_pool *pool, struct shard *shard, struct zspage *zspage)
+{
 	if (likely(!(zspage->flags & ZSPAGE_LEFT)))
 		return;
-	uint32_t pages = zspage->pages - zs_pages_for(pool, class, zspage->limit);
+	uint32_t pages = zs_pages_to_leave(pool, shard, zspage);
 	zspage->flags &= (uint8_t)~ZSPAGE_LEFT;
 	atomic_fetch_sub(&shard->left_pages, pages);
 	atomic_fetch_sub(&pool->left_pages, pages);
